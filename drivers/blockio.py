@@ -2,8 +2,8 @@
 """Read, write and zero files and block devices at any offset, and find their data extents.
 
 The functions work on a file descriptor. :class:`BlockFile` also accepts file objects
-without a descriptor, such as the RBD handles of os-brick: these are read and written at
-one offset at a time.
+without a descriptor: these are read and written at one offset at a time. The handles that os-brick
+makes for images of Ceph are used by the image within them, which also knows its holes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from contextlib import nullcontext
 from typing import Any, BinaryIO
 
 from oslo_utils import units
+
+from drivers import rbd_image
 
 Extent = tuple[int, int]
 """Start and end of a range of bytes."""
@@ -132,6 +134,7 @@ class BlockFile:
     def __init__(self, file: BinaryIO | Any) -> None:
         self._file = file
         self._fd = descriptor(file)
+        self._image = rbd_image.of(file) if self._fd is None else None
         self.name = str(getattr(file, "name", type(file).__name__))
         """Path of the file or device, or the type of the object; for log lines and errors."""
         self._lock = threading.Lock()
@@ -141,8 +144,15 @@ class BlockFile:
         self._is_regular = stat.S_ISREG(mode)
         self._punches = self._is_regular or stat.S_ISBLK(mode)
 
+    @property
+    def is_image(self) -> bool:
+        """Whether it is an image of Ceph."""
+        return self._image is not None
+
     def read(self, offset: int, length: int) -> bytes:
         """Return ``length`` bytes; fewer only where the file became shorter meanwhile."""
+        if self._image is not None:
+            return self._image.read(offset, length)
         if self._fd is not None:
             return read_at(self._fd, length, offset)
         with self._lock:
@@ -150,6 +160,9 @@ class BlockFile:
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Write all data. :raises OSError: a part of it may have been written."""
+        if self._image is not None:
+            self._image.write(offset, data)
+            return
         if self._fd is None:
             with self._lock:
                 self._write_object(offset, memoryview(data))
@@ -199,6 +212,8 @@ class BlockFile:
         """Yield the extents that are not holes; all of it where holes are not known."""
         if self._fd is not None:
             yield from data_extents(self._fd, start, end)
+        elif self._image is not None:
+            yield from self._image.data_extents(start, end)
         elif start < end:
             yield start, end
 
@@ -227,6 +242,9 @@ class BlockFile:
                 self.write(at, memoryview(_ZEROS)[:length])
 
     def _punch(self, offset: int, length: int) -> bool:
+        if self._image is not None:
+            self._image.zero(offset, length)
+            return True
         if not self._punches or self._fd is None:
             return False
         if not self._is_regular and (offset % _ALIGNMENT or length % _ALIGNMENT):
@@ -251,6 +269,8 @@ class BlockFile:
             view = view[len(view) if done is None else done :]  # RBD handles return None
 
     def _length(self) -> int:
+        if self._image is not None:
+            return self._image.size
         if self._fd is None:
             return int(self._file.seek(0, os.SEEK_END))
         return os.lseek(self._fd, 0, os.SEEK_END)

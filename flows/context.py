@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 from drivers.interface.backup import BackupDriver
 from drivers.interface.compute import ComputeService
 from drivers.interface.pace import Pace
+from drivers.interface.records import Record
 from drivers.interface.volume import VolumeDriver
 from flows.protocols.backends import Attacher, Backend, BackupBackend, Images
 from flows.protocols.image_cache import ImageCacheRecords, ResourceLocks
@@ -89,6 +90,20 @@ class ImageCacheOptions:
 
 
 @dataclass(frozen=True)
+class CloneUploads:
+    """Uploads of volumes to images by clones, whose locations the image service gets.
+
+    :param project_id: the owner of the clones; None for the caller's project.
+    :param user_id: their user, likewise.
+    :param timeout: seconds in which an image has to be whole after that.
+    """
+
+    project_id: str | None = None
+    user_id: str | None = None
+    timeout: float = 600.0
+
+
+@dataclass(frozen=True)
 class Options:
     """Options that change the behaviour of flows."""
 
@@ -98,10 +113,14 @@ class Options:
     """Sizes of blocks that guests see: ``512``, ``512e`` or ``4k``."""
     verify_signatures: bool = False
     """Whether images that are signed may not be used unverified."""
+    clone_image_volumes: bool = False
+    """Whether a volume in which Glance keeps an image is cloned for a volume of that image."""
     migration_create_timeout: float = 300.0
     """Seconds in which the destination of a migration has to be created."""
     image_cache: ImageCacheOptions | None = None
     """None: there is none."""
+    clone_uploads: CloneUploads | None = None
+    """None: the data of a volume is sent to its image."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +221,14 @@ class BackupContext(AttachContext):
     def driver(self) -> BackupDriver:
         """The driver. :raises DriverNotInitialized: the store is not usable."""
         return self.backend.require_driver()
+
+    def driver_for(self, backup: Record) -> BackupDriver:
+        """Return the driver that works on a backup for this request.
+
+        :raises DriverNotInitialized: the store is not usable.
+        :raises BackupDriverException: the request lacks something that the driver needs.
+        """
+        return self.backend.driver_for(self.request, backup)
 
 
 @dataclass(frozen=True, kw_only=True)

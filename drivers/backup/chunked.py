@@ -23,23 +23,25 @@ from oslo_utils import units
 
 from drivers import own_directories
 from drivers.backup import options
+from drivers.backup.chains.chain_changes import REWRITE, ChainChanges
+from drivers.backup.chains.scrubbing import Scrubbing
 from drivers.backup.format import block_hashes, compression, layout
 from drivers.backup.format import manifest as manifests
 from drivers.backup.format.block_hashes import BlockHashes
 from drivers.backup.format.object_writer import ObjectTarget
 from drivers.backup.stored_list import StoredList
 from drivers.backup.stores.object_store import ObjectStore, StoreError
-from drivers.backup.transfer import backup_run, stored_names
+from drivers.backup.transfer import backup_run
 from drivers.backup.transfer.backup_run import BackupRun
 from drivers.backup.transfer.chain import Chain, ChainLink, require_stored
 from drivers.backup.transfer.changed_blocks import Parent
 from drivers.backup.transfer.checkpoint import Checkpoint
 from drivers.backup.transfer.limits import TransferLimits
-from drivers.backup.transfer.recorded_backups import RecordedBackups, parent_of, require_own
+from drivers.backup.transfer.recorded_backups import parent_of, require_own
 from drivers.backup.transfer.restore_run import RestoreRun
 from drivers.backup.transfer.stored_checkpoint import CheckpointPlace, StoredCheckpoint
 from drivers.blockio import BlockFile
-from drivers.interface.backup import Parts
+from drivers.interface.backup import Damage, Parts
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 from drivers.interface.optional import Update
 from drivers.interface.pace import Pace
@@ -54,7 +56,7 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Ids of backups and volumes, which are parts of the names of work files."""
 
 
-class ChunkedDriver(StoredList):
+class ChunkedDriver(ChainChanges, Scrubbing, StoredList):
     """Backups as objects in a store."""
 
     OPTS: ClassVar[list[cfg.Opt]] = options.CHUNKED
@@ -173,6 +175,7 @@ class ChunkedDriver(StoredList):
         volume_is_new: bool = False,
         *,
         pace: Pace = Pace(),  # noqa: B008 - it is immutable
+        damage: list[Damage] | None = None,
     ) -> None:
         """Bring data back, then the volume's metadata."""
         device = _device(volume_file, f"volume {volume_id}")
@@ -181,7 +184,12 @@ class ChunkedDriver(StoredList):
         if volume_meta is not None and (check := getattr(self.metadata, "check", None)) is not None:
             check(volume_id, volume_meta)
         path = self._work_file(volume_id, _RESTORE)
-        transfer = {"key": pace.key, "backup": str(backup.id)}
+        transfer = {
+            "key": pace.key,
+            "backup": str(backup.id),
+            "links": [link.prefix for link in chain.links],  # the chain may change meanwhile
+            "past_damage": damage is not None,
+        }
         if not pace.key:
             path.unlink(missing_ok=True)
         place = None
@@ -196,6 +204,7 @@ class ChunkedDriver(StoredList):
                 device,
                 checkpoint,
                 target_is_zero=bool(volume_is_new),
+                damage=damage,
             )
             restoring.run(pace)
         if place is not None:
@@ -219,11 +228,7 @@ class ChunkedDriver(StoredList):
             text = "the objects %s* in %s are not deleted with backup %s: they do not name it"
             LOG.warning(text, prefix, container, backup.id)
             return
-        self._store.delete(container, f"{prefix}{layout.METADATA}")
-        for names in stored_names.own_names(self._store, container, prefix):
-            for name in names:
-                self._store.delete(container, name)
-        self._store.remove_unfinished(container, prefix)
+        self._remove_objects(container, prefix)
         CheckpointPlace(self._store, container, str(backup.id)).remove_all()
         self._store.sync(container, prefix)
         self._store.forget(backup)
@@ -232,10 +237,6 @@ class ChunkedDriver(StoredList):
         """Refuse a place that is not this backup's; whether it is there, a restore sees."""
         _container, prefix = self._recorded.location(backup)
         require_own(backup, prefix)
-
-    @property
-    def _recorded(self) -> RecordedBackups:
-        return RecordedBackups(self._store, self._work)
 
     def _begun(
         self, stack: ExitStack, backup: Record, container: str, transfer: dict[str, Any]
@@ -260,7 +261,7 @@ class ChunkedDriver(StoredList):
         return self._work / f"{key}.{kind}"
 
     def _remove_work_files(self, backup_id: str) -> None:
-        for kind in (_CHECKPOINT, _HASHES):
+        for kind in (_CHECKPOINT, _HASHES, REWRITE):
             self._work_file(str(backup_id), kind).unlink(missing_ok=True)
 
     @contextmanager

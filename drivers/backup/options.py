@@ -20,6 +20,23 @@ COMPRESSIONS = {
 }
 """Values of ``backup_compression_algorithm``, each with its one name in the format."""
 
+TRANSFERS: list[cfg.Opt] = [
+    cfg.IntOpt(
+        "backup_transfers",
+        default=4,
+        min=1,
+        max=64,
+        help="Objects that are on their way at once in each process, whichever backups they "
+        "belong to. Each takes up to 12 MiB of memory.",
+    ),
+    cfg.IntOpt(
+        "backup_bandwidth_limit",
+        default=0,
+        min=0,
+        help="MiB of volumes that each process reads or writes in a second; 0: no limit.",
+    ),
+]
+
 CHUNKED: list[cfg.Opt] = [
     cfg.BoolOpt(
         "backup_create_containers",
@@ -41,25 +58,12 @@ CHUNKED: list[cfg.Opt] = [
         help="Directory for the checkpoints of running transfers: 32 bytes for each block "
         "of a volume that is not a hole, twice that while an incremental backup is made.",
     ),
-    cfg.IntOpt(
-        "backup_transfers",
-        default=4,
-        min=1,
-        max=64,
-        help="Objects that are on their way at once in each process, whichever backups they "
-        "belong to. Each takes up to 12 MiB of memory.",
-    ),
+    *TRANSFERS,
     cfg.IntOpt(
         "backup_threads",
         default=0,
         min=0,
         help="Threads that hash and compress in each process; 0: as many as it has processors.",
-    ),
-    cfg.IntOpt(
-        "backup_bandwidth_limit",
-        default=0,
-        min=0,
-        help="MiB of volumes that each process reads or writes in a second; 0: no limit.",
     ),
 ]
 
@@ -174,8 +178,26 @@ SWIFT: list[cfg.Opt] = [
         "backup_swift_auth",
         default="per_user",
         choices=["per_user", "single_user"],
-        help="Only single_user works here: a caller's token is never written down, and a "
-        "backup outlives it.",
+        help="Whose account backups lie in: single_user, that of backup_swift_user; per_user, that "
+        "of the backup's project, with the token of the user who asks. Tokens are not stored: a "
+        "restart of the service ends running backups and restores of per_user with an error.",
+    ),
+    cfg.StrOpt(
+        "backup_swift_url",
+        help="With per_user: address of Swift to which the id of the project is added, such as "
+        "https://swift.example.org/v1/AUTH_ ; without it, each request's catalogue of services "
+        "has the address. With single_user the login says it.",
+    ),
+    cfg.StrOpt(
+        "swift_catalog_info",
+        default="object-store:swift:publicURL",
+        help="Entry of that catalogue, as type:name:endpoint. Names are not compared.",
+    ),
+    cfg.BoolOpt(
+        "backup_swift_service_auth",
+        default=False,
+        help="Whether a token of [service_user] goes with the user's, so that Swift accepts this "
+        "one after its end; also needs [service_user] send_service_user_token = true.",
     ),
     cfg.StrOpt("backup_swift_auth_url", help="Where one logs in."),
     cfg.StrOpt(
@@ -230,4 +252,60 @@ SWIFT: list[cfg.Opt] = [
     ),
 ]
 
-ALL = (CHUNKED, POSIX, NFS, S3, SWIFT)
+CEPH: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "backup_ceph_conf",
+        default="/etc/ceph/ceph.conf",
+        help="Configuration file of the cluster of the backups; it may be another one than the "
+        "volumes'.",
+    ),
+    cfg.StrOpt(
+        "backup_ceph_user", default="cinder", help="User of that cluster, without 'client.'."
+    ),
+    cfg.StrOpt("backup_ceph_pool", default="backups", help="Pool of the backups."),
+    cfg.IntOpt(
+        "backup_ceph_chunk_size",
+        default=134217728,
+        min=65536,
+        help="Largest part of a volume that is in memory at once, in bytes. More than 2 MiB has "
+        "no effect.",
+    ),
+    cfg.IntOpt(
+        "backup_ceph_stripe_unit",
+        default=0,
+        min=0,
+        help="Stripe unit of new base images in bytes; 0: not striped.",
+    ),
+    cfg.IntOpt(
+        "backup_ceph_stripe_count",
+        default=0,
+        min=0,
+        help="Stripe count of new base images; 0: not striped.",
+    ),
+    cfg.BoolOpt(
+        "backup_ceph_image_journals",
+        default=False,
+        help="Whether new base images have a journal, for mirroring.",
+    ),
+    cfg.IntOpt(
+        "backup_ceph_max_snapshots",
+        default=0,
+        min=0,
+        help="Snapshots of backups that stay on the image of a volume; 0: all. Where that of the "
+        "parent is gone, an incremental backup compares all data.",
+    ),
+    cfg.IntOpt(
+        "backup_ceph_timeout",
+        default=60,
+        min=0,
+        help="Seconds for a request to the cluster; 0: it may wait for ever.",
+    ),
+    cfg.BoolOpt(
+        "restore_discard_excess_bytes",
+        default=True,
+        help="Whether a volume that is larger than the restored backup reads as zeros behind its "
+        "data.",
+    ),
+]
+
+ALL = (CHUNKED, POSIX, NFS, S3, SWIFT, CEPH)

@@ -34,6 +34,9 @@ _ABSENT = ("404", "NoSuchKey", "NoSuchBucket", "NotFound")
 
 _UNSUPPORTED = ("501", "NotImplemented", "405", "MethodNotAllowed")
 
+_TOO_LARGE = ("InvalidRequest", "EntityTooLarge")
+"""Codes for an object of more than 5 GiB, which is no source of one copy."""
+
 
 class S3Driver(ChunkedDriver):
     """Backups as objects in buckets."""
@@ -120,6 +123,20 @@ class S3Store(BucketStore):
             with contextlib.closing(found["Body"]) as body:
                 while part := body.read(PART):
                     yield part
+
+    def copy(self, container: str, name: str, into: str, to: str) -> None:
+        """Have the store copy an object; one that it cannot copy is read and written."""
+        source = {"Bucket": container, "Key": name}
+        key = {f"CopySource{option}": value for option, value in self._encryption.items()}
+        try:
+            with _explained("copy", container, name):
+                self._client.copy_object(
+                    Bucket=into, Key=to, CopySource=source, **self._encryption, **key
+                )
+        except StoreError as error:
+            if _code(error.__cause__) not in (*_UNSUPPORTED, *_TOO_LARGE):
+                raise
+            super().copy(container, name, into, to)
 
     def delete(self, container: str, name: str) -> None:
         """Remove an object; S3 has no error for one that is absent."""

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 from oslo_config import cfg
@@ -16,8 +18,18 @@ from drivers.backup import options
 from drivers.backup.chunked import ChunkedDriver
 from drivers.backup.stores.bucket_store import BucketStore, explained, without_login
 from drivers.backup.stores.object_store import PART, Missing, ObjectStore, StoreError
+from drivers.backup.stores.swift_account import (
+    PER_USER,
+    ServiceToken,
+    UserAccount,
+    account_of,
+    catalog_entry,
+)
 from drivers.interface.errors import BackupDriverException
+from drivers.interface.pace import Pace
 from drivers.interface.records import Record
+
+LOG = logging.getLogger(__name__)
 
 _AHEAD = 8
 """Parts of an object that wait for the network."""
@@ -25,21 +37,39 @@ _AHEAD = 8
 _PAGE = 1000
 """Names that are asked for at a time."""
 
+_NO_COPY = (405, 413, 501)
+"""Answers of a store without the method, or for an object of more than it copies."""
+
 _END = b""
+
+_PER_USER_LIMITS = (
+    "backups lie in the accounts of users (backup_swift_auth = per_user): their tokens are not "
+    "stored, so a restart ends running operations with an error, and other hosts, the audit and "
+    "holdfast backup verify do not reach the backups"
+)
 
 
 class SwiftDriver(ChunkedDriver):
-    """Backups as objects in containers."""
+    """Backups as objects in containers.
+
+    They lie in the account of the service, or in those of the users that ask for them: then only
+    the instance of :meth:`for_request` reaches them.
+    """
 
     OPTS: ClassVar[list[cfg.Opt]] = [*options.CHUNKED, *options.SWIFT]
 
     object_size = "backup_swift_object_size"
     block_size = "backup_swift_block_size"
 
+    _store: SwiftStore
+
     @classmethod
     def shared_place(cls, configuration: Any) -> str | None:
-        """Return the address, the account and the container."""
-        if not configuration.backup_swift_auth_url:
+        """Return the address, the account and the container.
+
+        Accounts of users have no shared place: another host would need the token of the user.
+        """
+        if not configuration.backup_swift_auth_url or configuration.backup_swift_auth == PER_USER:
             return None
         account = (
             configuration.backup_swift_project_domain,
@@ -51,28 +81,88 @@ class SwiftDriver(ChunkedDriver):
         address = without_login(str(configuration.backup_swift_auth_url))
         return f"{address}/{configuration.backup_swift_container} ({names})"
 
+    @classmethod
+    def limits(cls, configuration: Any) -> str | None:
+        """Say which operations need the token of a user."""
+        return _PER_USER_LIMITS if configuration.backup_swift_auth == PER_USER else None
+
     def make_store(self) -> ObjectStore:
         """Return the store."""
         return SwiftStore(self.configuration)
 
+    def for_request(self, request: Any, backup: Record) -> SwiftDriver:
+        """Return a driver with the account of the user."""
+        if self.configuration.backup_swift_auth != PER_USER:
+            return self
+        account = account_of(self.configuration, request, backup)
+        made = copy.copy(self)
+        made._store = SwiftStore(self.configuration, account, self._store.service_token)
+        made._store.creates_containers = self._store.creates_containers
+        return made
+
+    def verify(self, backup: Record, *, pace: Pace = Pace()) -> None:  # noqa: B008
+        """Read everything, in the account of the service."""
+        self._store.require_account()
+        super().verify(backup, pace=pace)
+
+    def list_backups(self, containers: Iterable[str]) -> Iterator[str]:
+        """Yield the id of each backup in the account of the service."""
+        self._store.require_account()
+        return super().list_backups(containers)
+
 
 class SwiftStore(BucketStore):
-    """Objects of a Swift; a connection is lent to one thread at a time."""
+    """Objects of a Swift; a connection is lent to one thread at a time.
+
+    :param account: of a user; None for the account of the options, or for none.
+    :param service_token: goes with the token of a user.
+    """
 
     lists_at_once = False  # a busy Swift brings its lists up to date later
 
-    def __init__(self, configuration: Any) -> None:
-        if configuration.backup_swift_auth != "single_user":
-            text = "a caller's token is never written down: set backup_swift_auth = single_user"
-            raise BackupDriverException(text)
-        for name in ("backup_swift_auth_url", "backup_swift_user"):
+    def __init__(
+        self,
+        configuration: Any,
+        account: UserAccount | None = None,
+        service_token: ServiceToken | None = None,
+    ) -> None:
+        self._is_per_user = configuration.backup_swift_auth == PER_USER
+        for name in () if self._is_per_user else ("backup_swift_auth_url", "backup_swift_user"):
             if not getattr(configuration, name):
                 raise BackupDriverException(f"{name} is not set, which a login needs")
         self._configuration = configuration
+        self._account = account
+        self.service_token = service_token or ServiceToken(configuration)
         super().__init__(configuration.backup_swift_container)
         self._policy = configuration.backup_swift_create_storage_policy
         self._idle: deque[Any] = deque()
         _connections()
+
+    def check(self) -> None:
+        """Write, read and remove an object; or without an account ask for the capabilities."""
+        if not self._is_per_user:
+            super().check()
+            return
+        self.service_token.get()
+        if not (address := self._configuration.backup_swift_url):
+            catalog_entry(self._configuration)
+            text = "whether Swift answers is not known before the first backup: %s"
+            LOG.warning(
+                text, "backup_swift_url is not set, so the catalogue of each request has it"
+            )
+            return
+        with explained("ask", address, lambda _error: False, "backup_swift_ca_cert_file"):
+            connection = self._connect(retries=self._configuration.backup_swift_retry_attempts)
+            try:
+                connection.get_capabilities(address)
+            finally:
+                connection.close()
+
+    def require_account(self) -> None:
+        """:raises NotImplementedError: objects are in accounts of users, of whom none asks."""
+        if self._is_per_user and self._account is None:
+            text = "backups lie in the accounts of users (backup_swift_auth = per_user)"
+            raise NotImplementedError(f"{text}, which only a request of theirs reaches")
 
     def container(self, backup: Record) -> str:
         """Return the container of the row, or that of the options."""
@@ -118,7 +208,9 @@ class SwiftStore(BucketStore):
     @contextlib.contextmanager
     def writing(self, container: str, name: str) -> Iterator[_StreamedUpload]:
         """Send an object while it is written; half of one is thrown away by the store."""
-        upload = _StreamedUpload(self._make(retries=0), container, name)
+        connection = self._make(retries=0)
+        self._renew(connection)
+        upload = _StreamedUpload(connection, container, name)
         try:
             yield upload
             with _explained("write", container, name):
@@ -132,6 +224,16 @@ class SwiftStore(BucketStore):
         with _explained("read", container, name), self._connected() as connection:
             _headers, body = connection.get_object(container, name, resp_chunk_size=PART)
             yield from (part for part in body if part)
+
+    def copy(self, container: str, name: str, into: str, to: str) -> None:
+        """Have the store copy an object; one that it cannot copy is read and written."""
+        try:
+            with _explained("copy", container, name), self._connected() as connection:
+                connection.copy_object(container, name, destination=f"/{into}/{to}")
+        except StoreError as error:
+            if _status(error.__cause__ or error) not in _NO_COPY:
+                raise
+            super().copy(container, name, into, to)
 
     def delete(self, container: str, name: str) -> None:
         """Remove an object; absence is success."""
@@ -153,6 +255,7 @@ class SwiftStore(BucketStore):
             connection = self._idle.pop()
         except IndexError:
             connection = self._make(self._configuration.backup_swift_retry_attempts)
+        self._renew(connection)
         try:
             yield connection
         except BaseException:
@@ -162,6 +265,10 @@ class SwiftStore(BucketStore):
             self._idle.append(connection)
 
     def _make(self, retries: int) -> Any:
+        if self._is_per_user:
+            if self._account is None:
+                raise BackupDriverException("no request gives the account of a user in Swift")
+            return self._connect(retries, account=(self._account.url, self._account.token))
         known = self._configuration
         domains = {
             "user_domain_name": known.backup_swift_user_domain,
@@ -169,13 +276,25 @@ class SwiftStore(BucketStore):
             "project_name": known.backup_swift_project,
             "region_name": known.backup_swift_region_name,
         }
-        return _connections().Connection(
+        return self._connect(
+            retries,
             authurl=known.backup_swift_auth_url,
             auth_version=known.backup_swift_auth_version,
             user=known.backup_swift_user,
             key=known.backup_swift_key,
             tenant_name=known.backup_swift_tenant,
             os_options={name: value for name, value in domains.items() if value},
+        )
+
+    def _renew(self, connection: Any) -> None:
+        """Give a connection the present token of the service, which ends sooner than a backup."""
+        if self._is_per_user:
+            connection.service_token = self.service_token.get()
+
+    def _connect(self, retries: int, **login: Any) -> Any:
+        known = self._configuration
+        return _connections().Connection(
+            **login,
             retries=retries,
             starting_backoff=max(known.backup_swift_retry_backoff, 0.1),
             timeout=known.backup_swift_timeout,
@@ -260,9 +379,16 @@ def _status(error: BaseException) -> int:
     return int(getattr(error, "http_status", 0) or 0)
 
 
-def _explained(action: str, container: str, name: str) -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def _explained(action: str, container: str, name: str) -> Iterator[None]:
     """Turn whatever the library raises into one of our errors."""
     where = f"{name} in container {container}" if name else f"container {container}"
-    return explained(
-        action, where, lambda error: _status(error) == 404, "backup_swift_ca_cert_file"
-    )
+    authority = "backup_swift_ca_cert_file"
+    try:
+        with explained(action, where, lambda error: _status(error) == 404, authority):
+            yield
+    except StoreError as error:
+        if error.__cause__ is None or _status(error.__cause__) != 401:
+            raise
+        text = f"cannot {action} {where}: Swift refuses the login, or the token of the user, which"
+        raise StoreError(f"{text} may have expired (401)") from error.__cause__

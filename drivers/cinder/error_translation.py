@@ -16,10 +16,14 @@ _OURS = {
 
 
 @contextlib.contextmanager
-def translated(absence: type[Exception] | tuple[type[Exception], ...] = ()) -> Iterator[None]:
+def translated(
+    absence: type[Exception] | tuple[type[Exception], ...] = (),
+    otherwise: type[errors.DriverError] = errors.VolumeBackendAPIException,
+) -> Iterator[None]:
     """Raise the contract's exception; the text stays.
 
     :param absence: the exceptions that mean that there was nothing to do.
+    :param otherwise: raised for exceptions that the contract does not know.
     :raises NotImplementedError: as it came: the driver cannot do it.
     :raises DriverError: of the same name, or of the nearest one that is known.
     """
@@ -30,17 +34,17 @@ def translated(absence: type[Exception] | tuple[type[Exception], ...] = ()) -> I
     except absence:
         return
     except Exception as error:
-        raise _ours(error) from error
+        raise _ours(error, otherwise) from error
 
 
-def _ours(error: Exception) -> errors.DriverError:
+def _ours(error: Exception, otherwise: type[errors.DriverError]) -> errors.DriverError:
     name, text = type(error).__name__, _text(error)
     for kind in type(error).__mro__:
         # Others name their errors alike: Ceph's ImageNotFound is about a volume.
         found = _OURS.get(kind.__name__) if kind.__module__.startswith("cinder.") else None
         if found is not None:
             return found(text if kind is type(error) else f"{name}: {text}")
-    return errors.VolumeBackendAPIException(f"{name}: {text}" if text else name)
+    return otherwise(f"{name}: {text}" if text else name)
 
 
 def _text(error: Exception) -> str:

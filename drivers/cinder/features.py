@@ -15,7 +15,7 @@ from oslo_config import cfg
 
 from drivers.cinder import manager_options
 from drivers.cinder.adapter import CinderDriver
-from drivers.cinder.optional import groups, manage, replication, single_methods
+from drivers.cinder.optional import groups, image_extents, manage, replication, single_methods
 from drivers.interface.group import VolumeConsistencyGroupDriver, VolumeGroupDriver
 from drivers.interface.manage import VolumeManagementDriver
 from drivers.interface.snapshot import VolumeSnapshotManagementDriver
@@ -58,6 +58,7 @@ def adapted(wrapped: Any) -> type[CinderDriver]:
             if name in _ALWAYS or has(wrapped, name)
         }
     offers |= {name: call for name, call in replication.METHODS.items() if has(wrapped, name)}
+    offers |= image_extents.methods(wrapped)
     if all(has(wrapped, name) for name in _LISTS):
         offers |= _public(manage.ListsObjects)
     kinds: list[type] = []

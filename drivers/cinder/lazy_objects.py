@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +25,16 @@ from oslo_versionedobjects import fields
 from drivers.compat.cinder import context_of, field_of
 from drivers.interface.records import Record
 
+LOG = logging.getLogger(__name__)
+
 _Make = Callable[[Any, Any], Any]
+
+_OF_THE_WORKER = frozenset(
+    {"status", "fail_reason", "host", "service", "availability_zone"}
+    | {"user_id", "project_id", "volume_id", "snapshot_id", "restore_volume_id"}
+    | {"temp_volume_id", "temp_snapshot_id", "num_dependent_backups", "encryption_key_id"}
+)
+"""Columns of a backup that no driver writes."""
 
 WRITABLE = frozenset(
     {"provider_id", "provider_location", "provider_auth", "provider_geometry"}
@@ -41,6 +51,15 @@ def made(record: Record, request: Any, *, member: bool = False) -> Any:
     :param member: whether it belongs to a list: Cinder then loads less of its relations.
     """
     return _CLASSES[record.kind].of(record, request, member=member)
+
+
+def backup_of_row(request: Any, backup_id: str) -> Any:
+    """Return the object of a backup as its row is now.
+
+    :param request: Cinder's context.
+    :raises BackupNotFound: there is no row.
+    """
+    return _Backup.get_by_id(request, backup_id)
 
 
 def changed(given: Any) -> dict[str, Any]:
@@ -264,6 +283,15 @@ class _CGSnapshot(_Lazy, objects.CGSnapshot):  # type: ignore[misc]
 
 class _Backup(_Lazy, objects.Backup):  # type: ignore[misc]
     RELATIONS = {"parent": _related}
+
+    def save(self) -> None:
+        """Write to Cinder's database, without the columns that the worker decides."""
+        with self._unasked():
+            if stolen := sorted(self.obj_what_changed() & _OF_THE_WORKER):
+                text = "backup %s: its driver sets %s, which the operation decides"
+                LOG.warning(text, self.id, ", ".join(stolen))
+                self.obj_reset_changes(fields=stolen)
+        super().save()
 
     def _fill(self, values: Mapping[str, Any]) -> None:
         super()._fill(values)

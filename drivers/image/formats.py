@@ -16,9 +16,7 @@ from oslo_utils import units
 from drivers.disk_formats import HEAD, recognised
 from drivers.interface.errors import ImageUnacceptable
 
-__all__ = ["HEAD", "SUPPORTED", "Qcow2", "qcow2", "recognised", "require"]
-
-SUPPORTED = ("raw", "qcow2")
+__all__ = ["HEAD", "Qcow2", "qcow2", "recognised", "require"]
 
 _V2 = struct.Struct(">4sIQIIQIIQQIIQ")
 _V3 = struct.Struct(">QQQII")

@@ -11,7 +11,7 @@ import contextlib
 import functools
 import importlib.util
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, ClassVar, TypeVar
 
 import tenacity
@@ -19,8 +19,10 @@ from oslo_config import cfg
 from oslo_utils import units
 
 from drivers import tls_errors
-from drivers.image.glance_client.answer import CHUNK, GlanceAnswer
-from drivers.image.glance_client.glance_server import GlanceServer
+from drivers.image.glance_client import store_files
+from drivers.image.glance_client.answer import CHUNK, GlanceAnswer, GlanceRefused
+from drivers.image.glance_client.glance_server import ACCOUNTS, LOCATION_ACCOUNTS, GlanceServer
+from drivers.image.glance_client.locations import GlanceLocations
 from drivers.image.glance_client.time_limits import MinimumRate
 from drivers.interface.errors import (
     ImageCopyFailure,
@@ -115,6 +117,7 @@ class GlanceImages(ImageService):
             help="KiB per second that a download has to bring, on the average of "
             "glance_request_timeout, or it has failed; 0: no limit.",
         ),
+        *store_files.OPTS,
     ]
 
     def check(self) -> None:
@@ -184,8 +187,13 @@ class GlanceImages(ImageService):
 
     def get_location(self, context: Any, image_id: str) -> Locations:
         """Return Glance's locations of the data."""
-        known = self._record(image_id)
-        return known.get("direct_url"), known.get("locations")
+        return self._locations.of(image_id, lambda: self._record(image_id))
+
+    def add_location(
+        self, context: Any, image_id: str, url: str, metadata: Mapping[str, Any]
+    ) -> None:
+        """Give Glance a location of the data; it may look at the data after that."""
+        self._locations.add(image_id, url, metadata)
 
     def _record(self, image_id: str) -> dict[str, Any]:
         label = f"image {image_id}"
@@ -199,6 +207,11 @@ class GlanceImages(ImageService):
 
     def _chunks(self, image_id: str) -> Iterator[bytes]:
         label, conf = f"image {image_id}", self.conf
+        file = store_files.opened(conf, image_id, self.show, self.get_location)
+        if file is not None:
+            with file, _explained(f"{label} cannot be read from {file.name}"):
+                yield from iter(functools.partial(file.read, CHUNK), b"")
+            return
 
         def ask(server: GlanceServer) -> GlanceAnswer:
             # A compressed transfer would take the processor's time for nothing.
@@ -232,12 +245,26 @@ class GlanceImages(ImageService):
 
     @functools.cached_property
     def _servers(self) -> list[GlanceServer]:
+        return self._servers_for(ACCOUNTS)
+
+    @functools.cached_property
+    def _locations(self) -> GlanceLocations:
+        servers = self._servers_for(LOCATION_ACCOUNTS)
+        return GlanceLocations(lambda label, ask: self._retried(label, ask, servers))
+
+    def _servers_for(self, accounts: Sequence[str]) -> list[GlanceServer]:
         # A list with a comma too many has an empty address.
         addresses = [one for one in self.conf.glance_api_servers if one.strip()] or [None]
-        return [GlanceServer(self.conf, address) for address in addresses]
+        return [GlanceServer(self.conf, address, accounts) for address in addresses]
 
-    def _retried(self, label: str, ask: Callable[[GlanceServer], T]) -> T:
+    def _retried(
+        self,
+        label: str,
+        ask: Callable[[GlanceServer], T],
+        servers: Sequence[GlanceServer] | None = None,
+    ) -> T:
         """Repeat a request until a server answers, up to ``glance_num_retries`` times."""
+        asked = self._servers if servers is None else servers
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_repeated),
             wait=tenacity.wait_incrementing(start=0, increment=_PAUSE),
@@ -245,20 +272,21 @@ class GlanceImages(ImageService):
             after=_log_attempt,
             reraise=True,
         )
-        return retrying(lambda: self._ask_each_server(label, ask))
+        return retrying(lambda: _ask_each(asked, label, ask))
 
-    def _ask_each_server(self, label: str, ask: Callable[[GlanceServer], T]) -> T:
-        """Return the answer of the first server that has one, or raise the last one's error."""
-        failure = ImageError(f"no server of Glance is known for {label}")
-        for server in self._servers:
-            try:
-                with _explained(f"Glance does not answer for {label}"):
-                    return ask(server)
-            except (ImageNotFound, ImageLimitExceeded):
-                raise
-            except ImageError as error:
-                failure = error
-        raise failure
+
+def _ask_each(servers: Sequence[GlanceServer], label: str, ask: Callable[[GlanceServer], T]) -> T:
+    """Return the answer of the first server that has one, or raise the last one's error."""
+    failure = ImageError(f"no server of Glance is known for {label}")
+    for server in servers:
+        try:
+            with _explained(f"Glance does not answer for {label}"):
+                return ask(server)
+        except (ImageNotFound, ImageLimitExceeded, GlanceRefused):
+            raise
+        except ImageError as error:
+            failure = error
+    raise failure
 
 
 @contextlib.contextmanager
@@ -277,7 +305,7 @@ def _explained(text: str) -> Iterator[None]:
 
 def _is_repeated(error: BaseException) -> bool:
     return isinstance(error, ImageError) and not isinstance(
-        error, ImageNotFound | ImageLimitExceeded | _CertificateRefused
+        error, ImageNotFound | ImageLimitExceeded | GlanceRefused | _CertificateRefused
     )
 
 

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 
 from drivers import block_copy, own_directories
 from drivers.blockio import BlockFile
-from drivers.image import formats, qemu_img
+from drivers.image import formats, qemu_img, upload_formats
 from drivers.image.checked_download import checked
 from drivers.image.qemu_img import ConversionLimits
 from drivers.image.sink import ImageSink
@@ -37,6 +37,9 @@ from drivers.interface.errors import (
 from drivers.interface.image import Hole, Image, ImageService, Piece, Placement
 from drivers.interface.pace import Pace
 
+_COMPRESSION = 4
+"""A conversion that compresses may take this many times as much of the processor."""
+
 _QCOW2_MAX = 2
 """A qcow2 image may be this many times as long as the disk in it."""
 
@@ -46,6 +49,7 @@ class ImageTransport:
 
     :param directory: for images and disks that have to be converted.
     :param may_convert: whether images may have another format than volumes, which are raw.
+    :param compresses: whether the data in a qcow2 image of a volume is compressed.
     """
 
     def __init__(
@@ -55,11 +59,13 @@ class ImageTransport:
         limits: ConversionLimits,
         *,
         may_convert: bool = True,
+        compresses: bool = False,
     ) -> None:
         self.service = service
         self._directory = directory
         self._limits = limits
         self._may_convert = may_convert
+        self._compresses = compresses
 
     def fetch(
         self, context: Any, image: Image, file: BinaryIO, size: int, key: str, pace: Pace
@@ -104,14 +110,17 @@ class ImageTransport:
         """
         self.clear(key)
         volume = BlockFile(file)
+        wanted, container = image["disk_format"], image.get("container_format")
         with _explained(image, volume.name):
-            if image["disk_format"] == "raw":
-                send(self.service, context, image, volume, pace, placement)
-            elif image["disk_format"] in formats.SUPPORTED:
+            if container not in upload_formats.CONTAINERS:
+                raise ImageUnacceptable(f"a volume is not packed as {container}")
+            if wanted == "raw":
+                self._send(context, image, volume, pace, placement)
+            elif wanted in upload_formats.CONVERTED:
                 self._require_conversion(image)
                 self._store_converted(context, image, volume, key, pace, placement)
             else:
-                raise ImageUnacceptable(f"a volume is not written as {image['disk_format']}")
+                raise ImageUnacceptable(f"a volume is not written as {wanted}")
 
     def clear(self, key: str) -> None:
         """Remove the files that an interrupted try left in ``image_conversion_dir``."""
@@ -186,11 +195,25 @@ class ImageTransport:
             else:
                 self._copy_out(volume, raw_path, _part(first, 0.0, 0.5))
                 source, first = raw_path, _part(first, 0.5, 1.0)
-            limits = self._limits.of(volume.size)
-            qemu_img.convert(source, "raw", image_path, image["disk_format"], limits, first)
+            self._convert(source, image_path, image["disk_format"], volume.size, first)
             raw_path.unlink(missing_ok=True)
             with image_path.open("rb", buffering=0) as file:
-                send(self.service, context, image, BlockFile(file), second, placement)
+                self._send(context, image, BlockFile(file), second, placement)
+
+    def _convert(self, source: Path, target: Path, disk_format: str, size: int, pace: Pace) -> None:
+        """Write a raw disk of a size in another format."""
+        wanted, limits = upload_formats.CONVERTED[disk_format], self._limits.of(size)
+        compress = wanted.compresses and self._compresses
+        if compress:
+            limits = dataclasses.replace(limits, cpu=_COMPRESSION * limits.cpu)
+        how: dict[str, Any] = {"options": wanted.options, "compress": compress}
+        qemu_img.convert(source, "raw", target, wanted.program_name, limits, pace, **how)
+
+    def _send(
+        self, context: Any, image: Image, source: BlockFile, pace: Pace, placement: Placement
+    ) -> None:
+        packed = image.get("container_format") == upload_formats.PACKED
+        send(self.service, context, image, source, pace, placement, packed=packed)
 
     def _copy_out(self, volume: BlockFile, path: Path, pace: Pace) -> None:
         with path.open("w+b", buffering=0) as file:

@@ -10,6 +10,7 @@ import re
 import select
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -56,6 +57,8 @@ def convert(
     pace: Pace,
     *,
     in_place: bool = False,
+    options: Sequence[str] = (),
+    compress: bool = False,
 ) -> None:
     """Convert a file or device into another one.
 
@@ -63,6 +66,8 @@ def convert(
 
     :param limits: of this conversion, whatever the size of the disk.
     :param in_place: the target is there and keeps its length.
+    :param options: of the target's format, as ``name=value``.
+    :param compress: whether the data in the target is compressed.
     :raises ImageUnacceptable: the program refuses the image, or needs more than it may.
     :raises ImageCopyFailure: it cannot be run.
     """
@@ -75,6 +80,8 @@ def convert(
         *("prlimit", f"--as={limits.address_space * units.Gi}", f"--cpu={limits.cpu}", "--core=0"),
         *(PROGRAM, "convert", "-p", "-f", source_format, "-O", target_format),
         *(["-n"] if in_place else []),
+        *(["-c"] if compress else []),
+        *(["-o", ",".join(options)] if options else []),
         *(_address(source), _address(target)),
     ]
     _run(command, source.name, limits, pace)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import zlib
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -19,6 +20,9 @@ from drivers.interface.pace import Pace
 
 _AnyPiece = TypeVar("_AnyPiece", bytes, Piece)
 
+_GZIP = 16 + zlib.MAX_WBITS
+"""Window of zlib that writes the header of gzip."""
+
 _CHUNK = 4 * units.Mi
 """Bytes that are read from a volume at a time."""
 
@@ -30,13 +34,16 @@ def send(
     source: BlockFile,
     pace: Pace,
     placement: Placement,
+    *,
+    packed: bool = False,
 ) -> None:
     """Write data into an image without data, and compare it with the service's description.
 
+    :param packed: whether the image is to have the data as gzip packs it.
     :raises ImageCopyFailure: the image does not have the data.
     """
-    is_sparse = service.keeps_holes and _has_holes(source)
-    sent = _Sent(source, pace, is_sparse)
+    is_sparse = service.keeps_holes and not packed and _has_holes(source)
+    sent = _Sent(source, pace, is_sparse, packed)
     if is_sparse:
         known = service.upload_sparse(context, image["id"], sent.pieces(), **placement)
     else:
@@ -58,25 +65,36 @@ def _has_holes(source: BlockFile) -> bool:
     return source.size > 0 and next(extents, None) != (0, source.size)
 
 
+def _packed(data: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield data as gzip packs it, without a name or a time: equal data gives equal images."""
+    packer = zlib.compressobj(level=zlib.Z_BEST_SPEED, wbits=_GZIP)
+    for chunk in data:
+        if packed := packer.compress(chunk):
+            yield packed
+    yield packer.flush()
+
+
 class _Sent:
     """Reads a volume or file for an image service; counts and hashes the data.
 
     :param is_sparse: whether the service takes holes; the hash leaves them out, too.
+    :param is_packed: whether the data is packed by gzip.
     """
 
-    def __init__(self, source: BlockFile, pace: Pace, is_sparse: bool) -> None:
+    def __init__(self, source: BlockFile, pace: Pace, is_sparse: bool, is_packed: bool) -> None:
         self.size = 0
         self.hash_field = "os_hash_value" if is_sparse else "checksum"
         self.hash: Any = SparseHash() if is_sparse else hashlib.md5(usedforsecurity=False)
         self._source = source
         self._pace = pace
+        self._is_packed = is_packed
 
     def pieces(self) -> Iterator[Piece]:
         return self._counted(pieces(self._source, _CHUNK))
 
     def chunks(self) -> Iterator[bytes]:
         data = itertools.chain.from_iterable(map(as_bytes, pieces(self._source, _CHUNK)))
-        return self._counted(data)
+        return self._counted(_packed(data) if self._is_packed else data)
 
     def _counted(self, data: Iterator[_AnyPiece]) -> Iterator[_AnyPiece]:
         while True:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar, NamedTuple
 
 from oslo_config import cfg
 
@@ -22,6 +22,20 @@ from drivers.interface.records import Record
 
 Parts = Sequence[tuple[int, int]]
 """Begin and end of parts of a volume, in bytes; in order, without overlap."""
+
+
+class Damage(NamedTuple):
+    """A damaged object of a backup.
+
+    :param name: of the object in the store.
+    :param start: where its data begins in the volume, in bytes; a list or a table has none.
+    :param end: where the data after it begins.
+    """
+
+    name: str
+    start: int
+    end: int
+    reason: str
 
 
 class BackupDriver(abc.ABC):
@@ -50,6 +64,9 @@ class BackupDriver(abc.ABC):
     support_force_delete: bool = False
     """Whether a backup can be deleted while it is still being made or restored."""
 
+    needs_parents: bool = True
+    """Whether an incremental backup is lost with a backup that it builds on."""
+
     def __init__(self, configuration: Any, *, metadata: Any = None, **_: Any) -> None:
         self.configuration = configuration
         self.metadata = metadata
@@ -65,12 +82,32 @@ class BackupDriver(abc.ABC):
         """
         return None
 
+    @classmethod
+    def limits(cls, configuration: Any) -> str | None:
+        """Return the promises that this driver cannot keep with these options; None: it keeps all.
+
+        It is logged when the service starts, and listed by ``holdfast config check``.
+        """
+        return None
+
     def check_for_setup_error(self) -> None:
         """Return whether the store can be used.
 
         :raises BackupDriverException: backups on this host fail until it can.
         """
         return
+
+    def for_request(self, request: Any, backup: Record) -> BackupDriver:
+        """Return the driver that works on a backup for one request.
+
+        Called for each step of an operation, in each attempt at it. Only an operation that runs
+        since its request came knows the token and the catalogue: after a restart they are gone.
+
+        :param request: has ``user_id``, ``project_id``, ``auth_token`` and ``service_catalog``.
+        :returns: this driver, unless it acts in the name of users.
+        :raises BackupDriverException: the request lacks something that the driver needs.
+        """
+        return self
 
     def files_directory(self) -> str | None:
         """Return the directory that holds all backups, where it is one.
@@ -155,6 +192,9 @@ class BackupDriver(abc.ABC):
         :param volume_id: the volume that is restored to, not always the one of old.
         :param volume_file: that volume, open for writing, at its start.
         :param volume_is_new: whether it reads as zeros, so that zeros may be left out.
+        A driver may take ``damage``, a list that gets each :class:`Damage` past which the restore
+        goes, or None to end at the first one. Their ranges of the volume have the parts that could
+        be read, older data of the chain, or zeros.
         :raises BackupDamaged: a part of the backup is missing or damaged.
         :raises BackupDriverException: the backup is as it was, the volume's data is
             to be thrown away.
@@ -168,6 +208,30 @@ class BackupDriver(abc.ABC):
         """
         raise NotImplementedError
 
+    def scrub(
+        self,
+        backup: Record,
+        *,
+        pace: Pace = Pace(),  # noqa: B008 - it is immutable
+        mib_per_second: float = 0,
+    ) -> list[Damage]:
+        """Read a backup, but not those that it builds on, and return the damage.
+
+        :param mib_per_second: MiB of the volume that are read in a second at most; 0 for no limit.
+        :raises BackupDriverException: the store failed, which says nothing about the backup.
+        :raises NotImplementedError: this driver cannot.
+        """
+        raise NotImplementedError
+
+    def needed(self, backup: Record, names: Iterable[str]) -> set[str]:
+        """Return which objects a restore of a backup needs, among those of its chain.
+
+        :param names: of objects, of whichever backup.
+        :raises BackupDriverException: its chain cannot be read.
+        :raises NotImplementedError: this driver cannot.
+        """
+        raise NotImplementedError
+
     @abc.abstractmethod
     def delete_backup(self, backup: Record) -> None:
         """Remove a backup from the store; absence, of parts too, is success.
@@ -177,6 +241,43 @@ class BackupDriver(abc.ABC):
         :raises BackupDriverException: it may be partly removed; the call can be
             repeated.
         """
+
+    def other_place(self, backup: Record) -> str:
+        """Choose where a backup could be stored a second time, besides its place of today.
+
+        :returns: a value of ``service_metadata``.
+        :raises NotImplementedError: this driver cannot change chains.
+        """
+        raise NotImplementedError
+
+    def rewrite(
+        self,
+        backup: Record,
+        base: Record | None,
+        service_metadata: str,
+        *,
+        pace: Pace = Pace(),  # noqa: B008 - it is immutable
+    ) -> Update:
+        """Store a backup a second time, so that it builds on another one; no volume is read.
+
+        Both copies are restored to the same data. The first one, and those that it builds on, are
+        not touched. A repeated call continues an interrupted one.
+
+        :param base: one that the backup builds on today, or None for a full backup.
+        :param service_metadata: as :meth:`other_place` chose it.
+        :returns: the columns with which the row names the second copy.
+        :raises BackupDamaged: a part that is needed is missing or damaged.
+        :raises BackupDriverException: incomplete; :meth:`remove_copy` clears it.
+        """
+        raise NotImplementedError
+
+    def remove_copy(self, backup: Record, service_metadata: str) -> None:
+        """Remove a copy of a backup that its row does not name; absence is success.
+
+        :raises BackupDriverException: it may be partly removed, or the row names it; the call
+            can be repeated.
+        """
+        raise NotImplementedError
 
     def list_backups(self, containers: Iterable[str]) -> Iterable[str]:
         """List the ids of the backups in the store; ``holdfast audit`` asks.

@@ -19,9 +19,10 @@ from oslo_config import cfg
 
 
 class ImageStatus(StrEnum):
-    """``status`` of an image: without data, while its data is written, and with it."""
+    """``status`` of an image: without data, while its data is looked at or written, and with it."""
 
     QUEUED = "queued"
+    IMPORTING = "importing"
     SAVING = "saving"
     ACTIVE = "active"
 
@@ -137,6 +138,19 @@ class ImageService(abc.ABC):
     def get_location(self, context: Any, image_id: str) -> Locations:
         """Return where an image's data lies, for drivers that can clone it."""
         return None, None
+
+    def add_location(
+        self, context: Any, image_id: str, url: str, metadata: Mapping[str, Any]
+    ) -> None:
+        """Give an image without data a place where its data lies already.
+
+        The service may look at the data before the image is ``active``, and after this call.
+
+        :param metadata: of the location; a service that knows its own ignores it.
+        :raises NotImplementedError: data has to be sent.
+        :raises ImageError: the service does not take this location.
+        """
+        raise NotImplementedError
 
     def upload_sparse(
         self, context: Any, image_id: str, data: Iterator[Piece], **placement: Any

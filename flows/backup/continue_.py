@@ -126,7 +126,8 @@ class PlaceBackup(Step, task="place"):
         if not wanted:
             return
         backup = ctx.backups.get(backup_id)
-        update = driver_contract.model_update(ctx.driver.place(backup), backup, "place")
+        answer = ctx.driver_for(backup).place(backup)
+        update = driver_contract.model_update(answer, backup, "place")
         driver_contract.store(ctx.backups.update, backup, update, "place")
 
 
@@ -145,7 +146,8 @@ class StoreBackup(Step, task="keep"):
     ) -> dict[str, Any] | None:
         if not wanted:
             return None
-        backup, driver = ctx.backups.get(backup_id), ctx.driver
+        backup = ctx.backups.get(backup_id)
+        driver = ctx.driver_for(backup)
         read = source_of(ctx, backup, device)
         moved_data.begin((backup.size or 0) * units.Gi)
         listeners = ProgressNotifications(ctx, backup)
@@ -155,8 +157,12 @@ class StoreBackup(Step, task="keep"):
         try:
             remote, secure = RemoteConnections(ctx), device["secure"]
             with open_on_host.opened(ctx, remote, read, write=False, secure=secure) as file:
-                answer = driver.backup(
-                    backup, file, True, **transfer_control.accepted(driver.backup, offered)
+                taken = transfer_control.accepted(driver.backup, offered)
+                answer = transfer_control.while_places_stay(
+                    ctx,
+                    backup_id,
+                    lambda one, _again: driver.backup(one, file, True, **taken),
+                    own=False,
                 )
                 listeners.end()
         except BackupUnwanted as ending:

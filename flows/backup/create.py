@@ -118,8 +118,8 @@ class AcceptBackup(Step, task="accept"):
     """Take the backup over. Idempotent: the same is written again."""
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
-        _ = ctx.driver  # or there is no use in reading anything
         backup = ctx.backups.get(backup_id)
+        _ = ctx.driver_for(backup)  # or there is no use in reading anything
         if ctx.volumes.get(backup.volume_id).encryption_key_id:
             text = f"volume {backup.volume_id} is encrypted, and this service cannot copy its key"
             raise EncryptedBackupOperationFailed(text)

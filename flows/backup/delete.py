@@ -49,6 +49,9 @@ STATUSES = Statuses(
 )
 
 _DETAILS = {"check_status": messages.BACKUP_STATE, "remove": messages.BACKUP_DELETE}
+_SILENT = ("check_alone",)
+"""Steps that refuse a deletion before anything is done: without a message for the user."""
+
 _BUSY = frozenset({BackupStatus.CREATING, BackupStatus.RESTORING, BackupStatus.DELETED})
 """Statuses in which another operation is running: it writes its own end."""
 
@@ -80,7 +83,7 @@ class BeginDeleteBackup(Step, task="begin"):
         when: tuple[str, ...] = STATUSES.during
         if "check_status" in flow_failures:
             when = tuple({backup.status} - _BUSY)
-        if "check_alone" not in flow_failures:
+        if not any(step in flow_failures for step in _SILENT):
             backup_source.write_message(ctx, backup, messages.DELETE_BACKUP, failure, detail)
         backup_source.set_failed(ctx, backup, failure, STATUSES, when, tasks=flow_failures)
 
@@ -110,9 +113,7 @@ class CheckNoDependents(Step, task="check_alone"):
     bookkeeping = True
 
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
-        if found := ctx.backups.dependants(backup_id):
-            text = f"{len(found)} others build on it: {', '.join(found[:3])}"
-            raise InvalidBackup(f"backup {backup_id} cannot be deleted: {text}")
+        require_no_dependents(ctx, backup_id)
 
 
 class CheckDeleteStore(Step, task="check_store"):
@@ -125,6 +126,7 @@ class CheckDeleteStore(Step, task="check_store"):
         if backup is not None and not backup.deleted and backup.service:
             _ = ctx.driver
             require_in_this_store(ctx, backup)
+            _ = ctx.driver_for(backup)
 
 
 class RemoveBackup(Step, task="remove"):
@@ -134,7 +136,7 @@ class RemoveBackup(Step, task="remove"):
         backup = ctx.backups.find(backup_id)
         if backup is not None and not backup.deleted and backup.service:
             with ctx.waiting():
-                ctx.driver.delete_backup(backup)
+                ctx.driver_for(backup).delete_backup(backup)
 
 
 class FinishDeleteBackup(Step, task="finish"):
@@ -150,6 +152,13 @@ class FinishDeleteBackup(Step, task="finish"):
         if ctx.backups.destroy(backup_id, release=release):
             shown = backup.replace(status=STATUSES.done, deleted=True)
             ctx.notifier.backup(ctx.request, "delete.end", shown)
+
+
+def require_no_dependents(ctx: BackupContext, backup_id: str) -> None:
+    """:raises InvalidBackup: other backups build on it."""
+    if found := ctx.backups.dependants(backup_id):
+        text = f"{len(found)} others build on it: {', '.join(found[:3])}"
+        raise InvalidBackup(f"backup {backup_id} cannot be deleted: {text}")
 
 
 @registered

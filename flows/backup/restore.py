@@ -28,13 +28,14 @@ Source: seeds, BackupDriver.restore; spec/backup-rpc §4.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from oslo_utils import timeutils, units
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
+from drivers.interface.backup import Damage
 from drivers.interface.records import Record
 from flows import messages
 from flows.backup import transfer_control
@@ -193,25 +194,43 @@ class WriteVolume(Step, task="bring"):
     moves_data = True
 
     def execute(
-        self, ctx: BackupContext, backup_id: str, volume_id: str, volume_is_new: bool
+        self,
+        ctx: BackupContext,
+        backup_id: str,
+        volume_id: str,
+        volume_is_new: bool,
+        past_damage: bool = False,
     ) -> bool:
-        backup, volume, driver = ctx.backups.get(backup_id), ctx.volumes.get(volume_id), ctx.driver
+        backup, volume = ctx.backups.get(backup_id), ctx.volumes.get(volume_id)
+        driver = ctx.driver_for(backup)
         if backup.encryption_key_id:
             raise InvalidInput(f"backup {backup_id} is encrypted: its key cannot be copied here")
         secure = _is_secure(ctx, volume)
         moved_data.begin((backup.size or 0) * units.Gi)
         pace = transfer_control.cancellable(ctx, backup_id, BACKUP.during)
-        new = volume_is_new and ctx.volume_service.new_volumes_are_zero(ctx.request, volume)
-        offered = {"volume_is_new": new, "pace": pace}
+        # An interrupted attempt may have written data of a chain that was changed since.
+        new = volume_is_new and not ctx.resumed
+        new = new and ctx.volume_service.new_volumes_are_zero(ctx.request, volume)
+        damage: list[Damage] = []
         try:
             remote = RemoteConnections(ctx)
             with open_on_host.opened(ctx, remote, volume, write=True, secure=secure) as file:
-                driver.restore(
-                    backup, volume_id, file, **transfer_control.accepted(driver.restore, offered)
+
+                def write(backup: Record, again: bool) -> None:
+                    offered: dict[str, Any] = {"volume_is_new": new and not again, "pace": pace}
+                    if past_damage:
+                        damage.clear()
+                        offered["damage"] = damage
+                    taken = transfer_control.accepted(driver.restore, offered)
+                    driver.restore(backup, volume_id, file, **taken)
+
+                transfer_control.while_places_stay(
+                    ctx, backup_id, write, doubtful=lambda: bool(damage)
                 )
         except BackupUnwanted as ending:
             LOG.info("%s", ending)
             return False
+        _report(ctx, backup_id, volume_id, damage)
         return True
 
     def revert(self, ctx: BackupContext, volume_id: str, result: Any) -> None:
@@ -245,7 +264,11 @@ class FinishRestoreBackup(Step, task="finish"):
 
 @registered
 def flow() -> linear_flow.Flow:
-    """Restore a backup. Needs ``backup_id``, ``volume_id`` and ``volume_is_new``."""
+    """Restore a backup.
+
+    Needs ``backup_id``, ``volume_id`` and ``volume_is_new``; ``past_damage`` may say that damaged
+    objects are left out.
+    """
     return linear_flow.Flow("restore_backup").add(
         BeginRestoreBackup(),
         CheckVolume(),
@@ -261,6 +284,18 @@ def require_in_this_store(ctx: BackupContext, backup: Record) -> None:
     if not ctx.backend.is_this_store(backup.service):
         text = f"was kept by {backup.service}, this service keeps with {ctx.backend.service}"
         raise InvalidBackup(f"backup {backup.id} {text}")
+
+
+def _report(ctx: BackupContext, backup_id: str, volume_id: str, damage: Sequence[Damage]) -> None:
+    """Log the ranges that a restore past damage has left out, and name them in the backup."""
+    if not damage:
+        return
+    for one in damage:
+        text = "volume %s has not all of bytes %d to %d, from backup %s: %s"
+        LOG.warning(text, volume_id, one.start, one.end, backup_id, one.reason)
+    names = ", ".join(one.name for one in damage)
+    text = f"restored to volume {volume_id} without {len(damage)} damaged objects: {names}"
+    ctx.backups.update(backup_id, fail_reason=text[: backup_source.REASON_MOST])
 
 
 def _is_secure(ctx: BackupContext, volume: Record) -> bool:

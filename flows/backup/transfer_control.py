@@ -4,15 +4,22 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
+from drivers.interface.errors import BackupDriverException
 from drivers.interface.pace import Pace
+from drivers.interface.records import Record
 from flows.context import BackupContext
 from flows.driver_calls import driver_contract
 from flows.errors import BackupUnwanted, ProcessStopping
 from flows.statuses import BackupStatus
+
+LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 CHECK_INTERVAL = 2.0
 """Seconds between two checks whether a copy is still wanted."""
@@ -55,6 +62,53 @@ def require_wanted(ctx: BackupContext, backup_id: str, wanted: Collection[str]) 
     status = "gone" if row is None else _DELETED if row.deleted else row.status
     if status not in wanted:
         raise BackupUnwanted(f"backup {backup_id} is {status}: its copy is ended")
+
+
+def while_places_stay(
+    ctx: BackupContext,
+    backup_id: str,
+    read: Callable[[Record, bool], T],
+    *,
+    own: bool = True,
+    doubtful: Callable[[], bool] = lambda: False,
+) -> T:
+    """Read a backup again if its chain was changed meanwhile: its objects are elsewhere then.
+
+    :param read: called with the backup, and whether an earlier call was in vain.
+    :param own: whether the objects of the backup itself are read. Those of one that is being made
+        are not, and a driver may record a new place for them at each call.
+    :param doubtful: returns whether a call that ended may have missed objects that were moved.
+    """
+    backup, again = ctx.backups.get(backup_id), False
+    while True:
+        places = _places(backup, own=own)
+        try:
+            found = read(backup, again)
+            if not doubtful():
+                return found
+            backup, again = ctx.backups.get(backup_id), True
+            if _places(backup, own=own) == places:
+                return found
+            LOG.info("backup %s is read again, as its chain was changed", backup_id)
+        except BackupDriverException as error:
+            backup, again = ctx.backups.get(backup_id), True
+            if _places(backup, own=own) == places:
+                raise
+            LOG.info("backup %s is read again, as its chain was changed: %s", backup_id, error)
+
+
+def _places(backup: Record, *, own: bool) -> Sequence[tuple[str, str | None]]:
+    found: list[tuple[str, str | None]] = []
+    one = backup if own else _parent(backup)
+    while one is not None and (one.id, one.service_metadata) not in found:
+        found.append((one.id, one.service_metadata))
+        one = _parent(one)
+    return found
+
+
+def _parent(backup: Record) -> Record | None:
+    found: Record | None = backup.parent if backup.parent_id else None
+    return found
 
 
 def accepted(method: Any, offered: Mapping[str, Any]) -> dict[str, Any]:

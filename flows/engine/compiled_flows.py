@@ -16,6 +16,7 @@ from typing import Any
 from taskflow.flow import Flow
 
 from flows.compat.taskflow import CompiledFlow
+from flows.engine.forward_run import Line
 from flows.factories import Factory, parameters_of
 from flows.lifecycle import Step
 
@@ -24,12 +25,17 @@ RESULT = "result"
 
 
 class Shape(CompiledFlow):
-    """A compiled flow and its steps."""
+    """A compiled flow and its steps.
+
+    One that is a line is not compiled before taskflow's engine has to run it.
+    """
 
     def __init__(self, flow: Flow) -> None:
         super().__init__(flow)
         self.has_result = RESULT in flow.provides
-        self.steps: dict[str, Step] = {task.name: task for task in self.tasks()}
+        self.line = Line.of(flow)
+        tasks = self.tasks() if self.line is None else (one.step for one in self.line.steps)
+        self.steps: dict[str, Step] = {task.name: task for task in tasks}
         self.first = next(iter(self.steps.values()))
         self.bookkeeping = frozenset(
             name for name, step in self.steps.items() if step.bookkeeping or step.only_notifies

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run a flow on taskflow, from its start or from where it was interrupted.
+"""Run a flow, from its start or on taskflow from where it was interrupted.
 
 A resumed flow runs only while the resource shows its claim (see :mod:`flows.claims`).
 """
@@ -11,8 +11,8 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from taskflow import states
 from taskflow.exceptions import StorageFailure
@@ -27,18 +27,20 @@ from flows.context import CopyReports, OperationContext
 from flows.engine import moved_data
 from flows.engine.after_end import EndedOperation
 from flows.engine.compiled_flows import RESULT, Shape, compiled
+from flows.engine.forward_run import ForwardRun, HandedOver
 from flows.engine.moved_data import Transfer
 from flows.engine.no_persistence import NO_PERSISTENCE
+from flows.engine.run_outcome import Outcome as Outcome  # others look for it here
+from flows.engine.run_outcome import outcome_of
 from flows.engine.undo import UNDONE, undo
 from flows.errors import (
     FlowError,
     OperationDeferred,
-    OperationInterrupted,
     ProcessStopping,
     Unavailable,
 )
 from flows.factories import Factory
-from flows.lifecycle import OUTAGE_WAIT_FIRST, OUTAGE_WAIT_MAX, UNDO_FAILED, Step
+from flows.lifecycle import OUTAGE_WAIT_FIRST, OUTAGE_WAIT_MAX, Step
 
 LOG = logging.getLogger(__name__)
 
@@ -47,32 +49,11 @@ THROTTLE_STEP = 0.5
 
 T = TypeVar("T")
 
-State = Literal["done", "failed", "suspended"]
-
 Observer = Callable[[FlowDetail, str, str], None]
 """Called at every change of a task's state with the flow, the task, the state."""
 
 _AT_REST = (states.PENDING, states.SUCCESS, states.FAILURE)
 """States of the tasks of a flow that an operator may resume."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended.
-
-    :param state: ``done``; ``failed`` (reverted); ``suspended`` (resumes later).
-    :param waits_for: the lock of the operation whose end resumes a suspended one; None where
-        the next start does.
-    :param failure: the cause of the reverts.
-    :param result: the flow's result ``result``, for calls.
-    :param revert_failures: steps that could not be reverted: class and text of each error.
-    """
-
-    state: State
-    failure: Failure | None = None
-    result: Any = None
-    revert_failures: Mapping[str, str] = field(default_factory=dict)
-    waits_for: str | None = None
 
 
 class FlowRun:
@@ -166,31 +147,61 @@ class FlowRun:
             self._make_claim(shape)
             self._backend.bookkeeping = shape.bookkeeping
             self._backend.ends_durably = self._claim is None or self._claim.claim.status_stays
-            engine = Engine(shape, self._detail, self._backend)
-            engine.storage.inject({**self._args, "ctx": self._ctx}, transient=True)
-            engine.atom_notifier.register(Notifier.ANY, self._task_changed)
-            self._set_progress = engine.storage.set_task_progress
-            self._add_to_meta = engine.storage.update_atom_metadata
-            if reopen and (refusal := self._reopen()):
-                return Outcome("failed", Failure.from_exception(refusal))
-            if self._ctx.resumed and self._has_ended(revert is not None):
-                return self._finish_ended(shape)
-            if self._ctx.resumed or revert:
-                undo(engine, shape, revert)
-            try:
-                error = self._run(engine)
-            except OperationDeferred as deferred:
-                # The state of a flow that an orderly stop suspends: no interruption is counted.
-                engine.storage.set_flow_state(states.SUSPENDED)
-                return Outcome("suspended", waits_for=deferred.lock)
-            if self._cancelled and engine.storage.get_flow_state() == states.SUSPENDED:
-                self._suspend.clear()
-                undo(engine, shape, self._cancelled)
-                error = self._run(engine)
-            outcome = _outcome(engine, error, shape)
-            if outcome.state != "suspended":
-                self._drop_claim()
-            return outcome
+            given = {**self._args, "ctx": self._ctx}
+            goes_on = self._ctx.resumed or revert or reopen or any(self._detail)
+            if not goes_on and (outcome := self._run_forward(shape, given)) is not None:
+                return outcome
+            return self._run_on_engine(shape, given, revert, reopen)
+
+    def _run_forward(self, shape: Shape, given: Mapping[str, Any]) -> Outcome | None:
+        """Run a new flow without taskflow's engine; return None if the engine has to continue."""
+        if shape.line is None or not shape.line.takes(given):
+            return None
+        run = ForwardRun(shape.line, self._detail, self._backend, given, self._task_changed)
+        self._set_progress, self._add_to_meta = run.set_progress, run.add_to_meta
+        try:
+            run.run(self._suspend.is_set)
+            outcome = Outcome("done", result=run.result(RESULT) if shape.has_result else None)
+        except HandedOver:
+            return None
+        except OperationDeferred as deferred:
+            run.set_state(states.SUSPENDED)
+            return _deferred(deferred)
+        except StorageFailure:
+            raise
+        except Exception as error:  # noqa: BLE001 - as the engine's
+            outcome = Outcome("failed", Failure.from_exception(error))
+        self._drop_claim()
+        return outcome
+
+    def _run_on_engine(
+        self, shape: Shape, given: Mapping[str, Any], revert: FlowError | None, reopen: bool
+    ) -> Outcome:
+        """Run a flow on taskflow's engine from where it is."""
+        engine = Engine(shape, self._detail, self._backend)
+        engine.storage.inject(given, transient=True)
+        engine.atom_notifier.register(Notifier.ANY, self._task_changed)
+        self._set_progress = engine.storage.set_task_progress
+        self._add_to_meta = engine.storage.update_atom_metadata
+        if reopen and (refusal := self._reopen()):
+            return Outcome("failed", Failure.from_exception(refusal))
+        if self._ctx.resumed and self._has_ended(revert is not None):
+            return self._finish_ended(shape)
+        if self._ctx.resumed or revert:
+            undo(engine, shape, revert)
+        try:
+            error = self._run(engine)
+        except OperationDeferred as deferred:
+            engine.storage.set_flow_state(states.SUSPENDED)
+            return _deferred(deferred)
+        if self._cancelled and engine.storage.get_flow_state() == states.SUSPENDED:
+            self._suspend.clear()
+            undo(engine, shape, self._cancelled)
+            error = self._run(engine)
+        outcome = outcome_of(engine, error, shape)
+        if outcome.state != "suspended":
+            self._drop_claim()
+        return outcome
 
     def _make_claim(self, shape: Shape) -> None:
         claim = shape.first.claim(self._args)
@@ -356,6 +367,14 @@ def run_in_memory(
     return FlowRun(factory, args, ctx, detail, NO_PERSISTENCE, observer).run()
 
 
+def _deferred(deferred: OperationDeferred) -> Outcome:
+    """Return the outcome of a flow that waits for another operation.
+
+    Its state is that of a flow which an orderly stop suspends: no interruption is counted.
+    """
+    return Outcome("suspended", waits_for=deferred.lock)
+
+
 def _key_of(detail: FlowDetail) -> str:
     """Return the key of an operation; another one when an operator has it run once more.
 
@@ -366,26 +385,6 @@ def _key_of(detail: FlowDetail) -> str:
     if isinstance(reopened, str):
         return str(uuid.uuid5(uuid.UUID(detail.uuid), reopened))
     return str(detail.uuid)
-
-
-def _outcome(engine: Engine, error: Exception | None, shape: Shape) -> Outcome:
-    state = engine.storage.get_flow_state()
-    if state == states.SUSPENDED:
-        return Outcome("suspended")
-    if error is None and state == states.SUCCESS:
-        return Outcome("done", result=engine.storage.fetch(RESULT) if shape.has_result else None)
-    revert_failures = dict(_undo_failures(engine.detail))
-    for failure in engine.storage.get_execute_failures().values():
-        return Outcome("failed", failure, revert_failures=revert_failures)
-    cause = error or OperationInterrupted(f"flow ended in {state}")
-    return Outcome("failed", Failure.from_exception(cause), revert_failures=revert_failures)
-
-
-def _undo_failures(detail: FlowDetail) -> Iterator[tuple[str, str]]:
-    for atom in detail:
-        result = atom.revert_results
-        if isinstance(result, Mapping) and UNDO_FAILED in result:
-            yield atom.name, result[UNDO_FAILED]
 
 
 _NO_UUID = "00000000-0000-0000-0000-000000000000"

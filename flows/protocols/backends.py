@@ -13,7 +13,9 @@ from typing import Any, BinaryIO, Protocol
 from drivers.interface.backup import BackupDriver
 from drivers.interface.image import Image, ImageService, Placement
 from drivers.interface.pace import Pace
+from drivers.interface.records import Record
 from drivers.interface.volume import VolumeDriver
+from flows.protocols.request import Request
 
 
 class ServedBackend(Protocol):
@@ -80,6 +82,13 @@ class BackupBackend(ServedBackend, Protocol):
 
     def require_driver(self) -> BackupDriver:
         """Return the driver. :raises DriverNotInitialized: the store is not usable now."""
+
+    def driver_for(self, request: Request, backup: Record) -> BackupDriver:
+        """Return the driver that works on a backup for one request.
+
+        :raises DriverNotInitialized: the store is not usable now.
+        :raises BackupDriverException: the request lacks something that the driver needs.
+        """
 
     def is_this_store(self, service: str | None) -> bool:
         """Return whether backups with that service name are in this store."""

@@ -324,6 +324,14 @@ class BackupRecords(Protocol):
         :returns: False when the row was already deleted.
         """
 
+    def switch(self, backup_id: str, former: str, *, when: Collection[str], **columns: Any) -> bool:
+        """Have a row name another copy of its backup, and count it with its new parent; once.
+
+        :param former: ``service_metadata`` of the copy that it names until now.
+        :param columns: ``service_metadata``, ``parent_id`` and ``object_count`` of the other.
+        :returns: False where the row names neither copy, has another status, or is gone.
+        """
+
     def dependants(self, backup_id: str) -> list[str]:
         """Return the ids of the live backups that build on one."""
 

@@ -8,7 +8,8 @@ begin      checks that it is here                back to the scheduler, or the
                                                  status ``error`` and a message
 allocate   checks that the image fits;           driver.delete_volume
            driver.clone_image, or refuses a
-           signed image, driver.create_volume
+           signed image, clones a volume that
+           keeps the image, driver.create_volume
 download   ``downloading``; checks and writes    the image metadata goes
            the image, unless it was cloned;
            image metadata, bootable
@@ -39,6 +40,7 @@ from flows.statuses import VolumeStatus
 from flows.volume import create
 from flows.volume.create import STATUSES, BeginCreate, FinishCreate
 from flows.volume.data import image_copy
+from flows.volume.image_volumes import clone_of_image
 
 DOWNLOADING = VolumeStatus.DOWNLOADING
 """Status of a volume while its image is written."""
@@ -61,13 +63,10 @@ class AllocateFromImage(create.AllocateVolume, task="allocate"):
         facts.require_fits(image, volume)
         if ctx.resumed:
             driver.delete_volume(volume)
-        cloned, answer = image_copy.clone(ctx, volume, image)
-        call = "clone_image"
-        if not cloned:
-            signatures.metadata(ctx, image)  # a refusal comes before anything is made
-            call, answer = "create_volume", driver.create_volume(volume)
+        made = clone_of_image.clone(ctx, volume, image)
+        call, answer = made or ("create_volume", driver.create_volume(volume))
         create.store(ctx, volume, call, answer)
-        return cloned
+        return made is not None
 
 
 class DownloadImage(Step, task="download"):

@@ -182,7 +182,7 @@ class FinishDelete(Step, task="finish"):
         volume = find(ctx, volume_id)
         if volume is None or (ctx.resumed and volume.status not in STATUSES.during):
             return
-        if ctx.volumes.destroy(volume_id, release=_quota(volume)) and volume.use_quota:
+        if ctx.volumes.destroy(volume_id, release=quota_of(volume)) and volume.use_quota:
             shown = volume.replace(status=STATUSES.done)
             ctx.notifier.volume(ctx.request, f"{_event(unmanage_only)}.end", shown)
         ctx.backend.request_report()
@@ -263,7 +263,8 @@ def _event(unmanage_only: bool) -> str:
     return "unmanage" if unmanage_only else "delete"
 
 
-def _quota(volume: Record) -> dict[str, int]:
+def quota_of(volume: Record) -> dict[str, int]:
+    """Return the quota that is given back with a volume's row."""
     if not volume.use_quota:
         return {}
     if volume.status == VolumeStatus.ERROR_MANAGING_DELETING:

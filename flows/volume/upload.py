@@ -5,7 +5,7 @@
 task     does                                         undone by
 =======  ===========================================  ==============================
 begin    checks that it is here and ``uploading``     the image is deleted where it
-                                                      is ``queued`` or ``saving``;
+                                                      has no data;
                                                       ``in-use`` with attachments,
                                                       else ``available``; a message
 upload   driver.copy_volume_to_image, or through a    temporary files go
@@ -27,7 +27,7 @@ from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
 from drivers.interface.errors import ImageError
-from drivers.interface.image import ImageStatus
+from drivers.interface.image import Image, ImageStatus
 from drivers.interface.records import Record
 from flows import messages
 from flows.context import ImageContext, VolumeContext
@@ -44,7 +44,7 @@ from flows.volume.lifecycle import LOG, idle_status, set_failed, set_finished
 STATUSES = Statuses(during=(VolumeStatus.UPLOADING,))
 """Success and failure give the status of :data:`flows.volume.lifecycle.IDLE`."""
 
-_INCOMPLETE = (ImageStatus.QUEUED, ImageStatus.SAVING)
+INCOMPLETE = (ImageStatus.QUEUED, ImageStatus.SAVING, ImageStatus.IMPORTING)
 _FORMATS = ("disk_format", "container_format")
 
 
@@ -67,7 +67,7 @@ class BeginUpload(lifecycle.BeginVolumeOperation):
         flow_failures: dict[str, Failure],
     ) -> None:
         if not lifecycle.began_elsewhere(ctx, volume_id, result):
-            _drop(ctx, volume_id, image_meta)
+            drop(ctx, volume_id, image_meta)
         super().revert(ctx=ctx, volume_id=volume_id, result=result, flow_failures=flow_failures)
 
     def failed(self, ctx: VolumeContext, volume: Record, failure: Failure) -> None:
@@ -87,10 +87,7 @@ class UploadVolume(Step, task="upload"):
     moves_data = True
 
     def execute(self, ctx: ImageContext, volume_id: str, image_meta: dict[str, Any]) -> None:
-        volume, image_id = ctx.volumes.get(volume_id), require_image(image_meta)["id"]
-        image = facts.show(ctx, image_id)
-        if not _is_own(ctx, volume, image):
-            raise InvalidInput(f"image {image_id} is of another project: it is not written")
+        volume, image = own_image(ctx, volume_id, image_meta)
         if ctx.resumed:
             open_volume.release_leftovers(ctx, volume)
             if image.get("status") == ImageStatus.ACTIVE:
@@ -120,17 +117,31 @@ def flow() -> linear_flow.Flow:
     )
 
 
-def _drop(ctx: ImageContext, volume_id: str, image_meta: Any) -> None:
+def own_image(ctx: ImageContext, volume_id: str, image_meta: Any) -> tuple[Record, Image]:
+    """Return a volume, and the image that is to have its data.
+
+    :raises InvalidInput: the image is of another project.
+    """
+    volume, image_id = ctx.volumes.get(volume_id), require_image(image_meta)["id"]
+    image = facts.show(ctx, image_id)
+    if not _is_own(ctx, volume, image):
+        raise InvalidInput(f"image {image_id} is of another project: it is not written")
+    return volume, image
+
+
+def drop(ctx: ImageContext, volume_id: str, image_meta: Any) -> None:
     """Delete an image that has no data, or half of it, if it was made for the upload."""
     try:
         image_id, service = require_image(image_meta)["id"], ctx.images.service
         image = service.show(ctx.request, image_id)
-        if image["status"] in _INCOMPLETE and _is_own(ctx, ctx.volumes.get(volume_id), image):
+        volume = lifecycle.find(ctx, volume_id)
+        if image["status"] in INCOMPLETE and _is_own(ctx, volume, image):
             service.delete(ctx.request, image_id)
     except (ImageError, InvalidInput, NotFound) as error:
         LOG.warning("an image may be left without data: %s", error)
 
 
-def _is_own(ctx: ImageContext, volume: Record, image: Mapping[str, Any]) -> bool:
+def _is_own(ctx: ImageContext, volume: Record | None, image: Mapping[str, Any]) -> bool:
     """Return whether an image is of the caller's project, or the service knows no owners."""
-    return image.get("owner") in (None, ctx.request.project_id, volume.project_id)
+    projects = {ctx.request.project_id, volume.project_id if volume is not None else None}
+    return image.get("owner") in (None, *projects)

@@ -7,16 +7,20 @@ line, and answers with one: the backup's row, and the resources that it used.
     {"do": "row", "row": {…}, "options": {…}}
     {"do": "backup", "row": {…}, "volume": "/path", "options": {…}}
     {"do": "restore", "row": {…}, "volume": "/path", "new": false, "options": {…}}
+    {"do": "delete", "row": {…}, "options": {…}}
 
-The driver is posix, or that of "driver".
+The driver is posix, or that of "driver". A volume may be {"conf": …, "pool": …, "image": …}, which
+is opened as os-brick opens images of Ceph.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +28,21 @@ out = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)  # whatever Cinder prints is no answer
 
 from cinder import context, objects, rpc  # noqa: E402
-from cinder.backup.drivers import posix, s3  # noqa: E402
+from cinder.backup.drivers import ceph, posix, s3  # noqa: E402
 from cinder.common import config  # noqa: E402, F401 - registers the options
 from cinder.db import api as db  # noqa: E402
 from cinder.db import migration  # noqa: E402
+from os_brick.initiator import linuxrbd  # noqa: E402
 from oslo_config import cfg  # noqa: E402
 from oslo_utils import timeutils  # noqa: E402
 from process import peak  # noqa: E402 - beside this file
 
 CONF = cfg.CONF
-_DRIVERS = {"posix": posix.PosixBackupDriver, "s3": s3.S3BackupDriver}
+_DRIVERS = {
+    "ceph": ceph.CephBackupDriver,
+    "posix": posix.PosixBackupDriver,
+    "s3": s3.S3BackupDriver,
+}
 _SETTINGS = """
 [DEFAULT]
 state_path = {directory}
@@ -68,12 +77,14 @@ def answer(admin: Any, asked: dict[str, Any]) -> dict[str, Any]:
     driver.check_for_setup_error()
     began, used = time.perf_counter(), time.process_time()
     if asked["do"] == "backup":
-        with open(asked["volume"], "rb") as file:
+        with opened(asked["volume"], "rb") as file:
             update = driver.backup(backup, file)
         backup.update(update or {})
         backup.save()
+    elif asked["do"] == "delete":
+        driver.delete_backup(backup)
     else:
-        with open(asked["volume"], "r+b") as file:
+        with opened(asked["volume"], "r+b") as file:
             driver.restore(backup, backup.volume_id, file, asked["new"])
     took = {
         "seconds": time.perf_counter() - began,
@@ -82,6 +93,20 @@ def answer(admin: Any, asked: dict[str, Any]) -> dict[str, Any]:
     }
     backup.refresh()
     return {name: backup[name] for name in _COLUMNS} | {"took": took}
+
+
+@contextlib.contextmanager
+def opened(volume: Any, mode: str) -> Iterator[Any]:
+    """Open a file, or an image of Ceph."""
+    if isinstance(volume, str):
+        with open(volume, mode) as file:
+            yield file
+        return
+    conf, pool = volume["conf"], volume["pool"]
+    client = linuxrbd.RBDClient("admin", pool, conffile=conf, rbd_cluster_name="ceph")
+    image = linuxrbd.RBDVolume(client, volume["image"])
+    yield linuxrbd.RBDVolumeIOWrapper(linuxrbd.RBDImageMetadata(image, pool, "admin", conf))
+    image.close()
 
 
 def take_over(admin: Any, row: dict[str, Any]) -> Any:

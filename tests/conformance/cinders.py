@@ -14,27 +14,34 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from oslo_config import cfg
 
 from drivers.cinder import loading
+from drivers.cinder.backup_drivers import backup_loading
+from drivers.interface.backup import BackupDriver
 from drivers.interface.records import Record
 from drivers.interface.volume import VolumeDriver
 from flows.errors import NotFound
 
+from .stores import rows as stores
+
 SECTION = "conformance"
 
+_SCRATCH = tempfile.gettempdir()  # a test may have another one
 
-def is_cinders(driver: type[VolumeDriver]) -> bool:
+
+def is_cinders(driver: type) -> bool:
     """Say whether a driver passes its calls on to one of Cinder's."""
     return hasattr(driver, "cinders")
 
 
-def load(path: str) -> type[VolumeDriver]:
+def load(path: str) -> type:
     """Return a driver of ours around one of Cinder's."""
     _register()
-    return loading.load(path)
+    return backup_loading.load(path) if ".backup." in path else loading.load(path)
 
 
 @contextlib.contextmanager
@@ -48,12 +55,14 @@ def prepared() -> Iterator[None]:
 
 def adapted(found: Any) -> Any:
     """Return a driver of ours around a class of Cinder's; anything else as it is."""
-    if not loading.is_cinders(found):
-        return found
-    _register()
-    return loading.adapted(found)
+    for kind in (loading, backup_loading):
+        if kind.is_cinders(found):
+            _register()
+            return kind.adapted(found)
+    return found
 
 
+@functools.cache
 def _register() -> None:
     """Register the options that the worker shares with Cinder, before Cinder does."""
     from worker.conf import option_groups
@@ -83,6 +92,59 @@ def configuration(driver: type[VolumeDriver], options: Mapping[str, str]) -> Any
     file.write_text("\n".join(lines))
     cfg.CONF([], project="holdfast", default_config_files=[str(file)], default_config_dirs=[])
     return backends.BackendConfiguration(cfg.CONF, SECTION, driver.OPTS)
+
+
+def store_configuration(options: Mapping[str, Any]) -> Any:
+    """Return the options of a store, read from a file as the service reads them."""
+    _register()
+    place = _place()
+    lines = [
+        "[DEFAULT]",
+        f"state_path = {place}",
+        *(f"{name} = {value}" for name, value in options.items()),
+        "[database]",
+        f"connection = {_database()}",
+    ]
+    file = place / "holdfast-backup.conf"
+    file.write_text("\n".join(lines))
+    cfg.CONF([], project="holdfast", default_config_files=[str(file)], default_config_dirs=[])
+    return SimpleNamespace(**options, conf=cfg.CONF)
+
+
+class StoreRows(stores.Rows):
+    """Keeps rows of backups where Cinder's drivers read and write them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from worker.db.database import Database
+        from worker.db.records import Records
+
+        self._records = Records(Database(_database()))
+        self._written: dict[str, dict[str, Any]] = {}
+        try:
+            self._records.volumes.get(stores.VOLUME_ID)
+        except NotFound:
+            self._records.volumes.create(id=stores.VOLUME_ID, size=1, status="backing-up")
+
+    def record(self, row: dict[str, Any]) -> Record:
+        """Return a row as a driver is given it, which is in the database, too."""
+        before, after = self._written.get(row["id"]), dict(row)
+        with contextlib.suppress(ValueError):  # a column that no table takes
+            if before is None:
+                self._records.backups.create(**row)
+            # A driver has written the others itself.
+            elif columns := {k: v for k, v in after.items() if k not in before or before[k] != v}:
+                self._records.backups.update(row["id"], **columns)
+            self._written[row["id"]] = after
+        return super().record(row)
+
+    def restore(
+        self, driver: BackupDriver, row: dict[str, Any], volume: Path, new: bool = False
+    ) -> None:
+        """Have a backup restored, in the status in which Cinder's drivers do not stop."""
+        row["status"] = "restoring"
+        super().restore(driver, row, volume, new)
+        row["status"] = "available"
 
 
 class Rows:
@@ -126,7 +188,7 @@ class Rows:
 
 @functools.cache
 def _place() -> Path:
-    made = tempfile.mkdtemp(prefix="conformance-")
+    made = tempfile.mkdtemp(prefix="conformance-", dir=_SCRATCH)
     atexit.register(shutil.rmtree, made, ignore_errors=True)
     return Path(made)
 

@@ -54,13 +54,13 @@ class CaseWorld(Rows):
         self.service.driver.objects.add(name)
         info_of(self.volumes, Record("object", {"name": name}))
 
-    def image(self, disk_format: str, *, data: bool = True) -> dict[str, Any]:
+    def image(self, disk_format: str, *, data: bool = True, **more: Any) -> dict[str, Any]:
         """Make an image, or one that has no data yet."""
         known = self.service.images.service.images
         image_id = f"i{len(known) + 1}"
         status = "active" if data else "queued"
         known[image_id] = {**known["i1"], "id": image_id, "status": status, "checksum": "def"}
-        known[image_id]["disk_format"] = disk_format
+        known[image_id] |= {"disk_format": disk_format, **more}
         return dict(known[image_id])
 
     def choose(self, resource: str) -> None:

@@ -97,6 +97,16 @@ class BackupStore(BackupDriver):
     def delete_backup(self, backup: Record) -> None:
         self.objects.discard(f"backup-{backup.id}")
 
+    def other_place(self, backup: Record) -> str:
+        return f"{backup.service_metadata} again"
+
+    def rewrite(self, backup: Record, base: Record | None, service_metadata: str, **_: Any) -> Any:
+        parent_id = None if base is None else base.id
+        return {"service_metadata": service_metadata, "parent_id": parent_id, "object_count": 1}
+
+    def remove_copy(self, backup: Record, service_metadata: str) -> None:
+        assert backup.deleted or backup.service_metadata != service_metadata
+
 
 class VolumeServices(Noted):
     """The other volume services, which carry out each request at once.

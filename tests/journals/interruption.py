@@ -16,6 +16,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.errors import VolumeBackendAPIException
 from flows import errors
+from flows.engine import forward_run
 from flows.lifecycle import Step
 from tests.faults.kill.cases.case import Case
 from tests.journals import recording
@@ -54,6 +55,7 @@ class Interruption:
     def applied(self, service: Service) -> Iterator[None]:
         """Apply to each operation of a service that runs meanwhile."""
         execute, revert, check = executor._execute_task, executor._revert_task, Failure.check
+        forward = forward_run.execute
 
         def checking(failure: Failure, *classes: Any) -> Any:
             self.checked.update(one for one in classes if isinstance(one, type))
@@ -65,11 +67,15 @@ class Interruption:
                 return execute(task, *args, **named)
             return self._execute(service, task, lambda: execute(task, *args, **named))
 
+        def running(step: Step, arguments: Any) -> Any:
+            return self._execute(service, step, lambda: ("", forward(step, arguments)))[1]
+
         def reverting(task: Any, *args: Any, **named: Any) -> Any:
             return self._revert(service, task, lambda: revert(task, *args, **named))
 
         with (
             mock.patch.object(executor, "_execute_task", executing),
+            mock.patch.object(forward_run, "execute", running),
             mock.patch.object(executor, "_revert_task", reverting),
             mock.patch.object(Failure, "check", checking),
         ):

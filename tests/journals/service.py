@@ -260,6 +260,9 @@ class Backend:
 
     any_driver = require_driver
 
+    def driver_for(self, request: Any, backup: Any) -> Any:
+        return self._driver
+
     def stats(self) -> Mapping[str, Any]:
         return {"storage_protocol": "iSCSI"}
 

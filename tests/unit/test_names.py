@@ -15,8 +15,8 @@ CLASSES = {"InvalidInput"}
 """The error of flows is a subclass of that of drivers: callers get one name."""
 
 _SUBJECTS = """
-attachment audit backends backup backup_source base cinder compat compute connection create db
-delete errors export group groups host image image_cache journal lifecycle manage migration
+attachment audit backends backup backup_source base chains cinder compat compute connection create
+db delete errors export group groups host image image_cache journal lifecycle manage migration
 monitoring operator_requests optional orphaned quota records remote_services replication service
 services slots snapshot volume volumes
 """

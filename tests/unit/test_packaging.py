@@ -28,6 +28,7 @@ UNIT = ROOT / "etc/systemd/holdfast-volume@.service"
 BACKUP_UNIT = ROOT / "etc/systemd/holdfast-backup.service"
 AUDIT_UNIT = ROOT / "etc/systemd/holdfast-audit.service"
 AUDIT_TIMER = ROOT / "etc/systemd/holdfast-audit.timer"
+TIMED = [ROOT / f"etc/systemd/holdfast-backup-{name}.service" for name in ("policy", "scrub")]
 NBD_UNIT = ROOT / "etc/systemd/holdfast-nbd@.service"
 NBD_SOCKET = ROOT / "etc/systemd/holdfast-nbd.socket"
 
@@ -227,7 +228,7 @@ def test_a_refused_configuration_is_not_started_again(unit):
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
 @pytest.mark.parametrize(
-    "unit", [UNIT, BACKUP_UNIT, NBD_UNIT, AUDIT_UNIT], ids=lambda unit: unit.stem
+    "unit", [UNIT, BACKUP_UNIT, NBD_UNIT, AUDIT_UNIT, *TIMED], ids=lambda unit: unit.stem
 )
 def test_systemd_accepts_the_unit(tmp_path, unit):
     text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text(), flags=re.MULTILINE)

@@ -24,4 +24,5 @@ def make(conf: cfg.ConfigOpts, limiter: Limiter) -> ImageTransport:
         Path(conf.image_conversion_dir),
         limits,
         may_convert=not conf.image_conversion_disable,
+        compresses=conf.image_compress_on_upload,
     )

@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable
 
 from drivers.interface.backup import BackupDriver
+from drivers.interface.records import Record
 from flows.errors import DriverNotInitialized
+from flows.protocols.request import Request
 from worker.backends import driver_setup
 from worker.backends.directory_mark import DirectoryGuard, DirectoryMark, NotMounted
 from worker.call_log import logged_call
@@ -53,6 +55,7 @@ class BackupStoreBackend:
         self._pause = pause
         self._limiter = limiter
         self._driver: BackupDriver | None = None
+        self._set_up: BackupDriver | None = None
         self._reason = "it is still being set up"
         self._wanted = threading.Event()
         self._logged: str | None = None
@@ -75,6 +78,18 @@ class BackupStoreBackend:
         if (problem := self._directory.problem) is not None:
             raise DriverNotInitialized(f"backups cannot be kept on {self.host}: {problem}")
         return self._driver
+
+    def driver_for(self, request: Request, backup: Record) -> BackupDriver:
+        """Return the driver that works on a backup for one request.
+
+        :raises DriverNotInitialized: with the reason.
+        :raises BackupDriverException: the request lacks something that the driver needs.
+        """
+        shared = self.require_driver()
+        made = shared.for_request(request, backup)
+        if made is self._set_up:
+            return shared
+        return blocking(made, self._limiter, measured=True)
 
     def check_directory(self) -> None:
         """Look for the directory of a driver that is up; operations fail without it."""
@@ -123,6 +138,7 @@ class BackupStoreBackend:
                 exc_info=None if known or driver_setup.is_refusal(error) else error,
             )
             return False
+        self._set_up = driver
         self._driver = blocking(driver, self._limiter, measured=True)
         self._note(False)
         LOG.info("the store of backups is up: %s", self.service)

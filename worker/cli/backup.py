@@ -15,6 +15,8 @@ from drivers.interface.errors import BackupDriverException
 from drivers.interface.pace import Pace
 from flows.statuses import BackupStatus
 from worker.cli.access import Command, CommandError, Lister, ShowOne, plain
+from worker.cli.casting import on_demand
+from worker.cli.chains.own_store import OwnStore
 from worker.cli.flow import Cancel as FlowCancel
 from worker.cli.output import copy_progress
 from worker.cli.volume import chosen, shown, with_choice, with_id
@@ -89,20 +91,15 @@ class _Asking(Command):
         access = self.access
         host, project = getattr(options, "host", None), getattr(options, "project", "admin")
         _ = access.conf  # before the modules that it configures are imported
-        # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        from worker.cli.casting.backup_requests import BackupRequests
-
-        return BackupRequests(access, project, host)
+        return on_demand.backup_requests(access, project, host)
 
     def sent(self, sent: Sent, options: argparse.Namespace) -> None:
         """Print the request, and wait for its end if asked."""
-        # Late: SQLAlchemy and taskflow take a second, which help does not need.
-        from worker.cli.casting.waiting import CastWait
-
         if sent.resource is not None:
             self.write(f"{sent.resource.kind} {sent.resource.id}")
         if options.wait is not None:
-            self.write(CastWait(self.access, sent, self.write).until_end(options.wait))
+            ended = on_demand.wait_for_end(self.access, sent, self.write, options.wait)
+            self.write(ended)
 
 
 class Create(_Asking):
@@ -162,30 +159,63 @@ class Restore(_Asking):
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         parser.add_argument("--volume", metavar="ID", required=True, help="the volume")
         parser.add_argument("--new", action="store_true", help="it is new, and reads as zeros")
+        past = "leave damaged objects out, and list them in the log and in the backup's fail_reason"
+        parser.add_argument("--past-damage", action="store_true", help=past)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         """Set the statuses, and send."""
         backup, volume = self.access.backup(parsed_args.id), self.access.volume(parsed_args.volume)
-        sent = self.requests(parsed_args).restore(backup, volume, new=parsed_args.new)
-        self.sent(sent, parsed_args)
+        kind = {"new": parsed_args.new, "past_damage": parsed_args.past_damage}
+        self.sent(self.requests(parsed_args).restore(backup, volume, **kind), parsed_args)
+        if parsed_args.past_damage and parsed_args.wait is not None:
+            reason = self.access.backup(backup.id).fail_reason
+            self.write(reason if reason and volume.id in reason else "all of it was restored")
 
 
 class Delete(_Asking):
-    """Delete a backup."""
+    """Delete a backup.
+
+    One that others build on is deleted with --hand-on only: each of them is stored anew, on the
+    backup before the deleted one, which reads no volume. They stay available meanwhile.
+    """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add which one."""
         parser = with_id(super().get_parser(prog_name))
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
         force = "also while it is made or restored, which ends that"
-        parser.add_argument("--force", action="store_true", help=force)
+        which = parser.add_mutually_exclusive_group()
+        which.add_argument("--force", action="store_true", help=force)
+        hand_on = "also where others build on it, which are given its data"
+        which.add_argument("--hand-on", action="store_true", help=hand_on)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        """Set the status, and send."""
+        """Send, as the API does; one that is handed on keeps its status for now."""
         backup = self.access.backup(parsed_args.id)
-        sent = self.requests(parsed_args).delete(backup, force=parsed_args.force)
-        self.sent(sent, parsed_args)
+        kind = {"force": parsed_args.force, "hand_on": parsed_args.hand_on}
+        self.sent(self.requests(parsed_args).delete(backup, **kind), parsed_args)
+
+
+class Consolidate(_Asking):
+    """Make a full backup of an incremental one, without reading the volume.
+
+    Its data is stored anew, with that of the backups that it builds on: whole objects are copied
+    by the store itself where it can, parts of others are read and joined. The backup stays
+    available meanwhile. Those that it was built on can be deleted then.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add which one."""
+        parser = with_id(super().get_parser(prog_name))
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Send the request."""
+        backup = self.access.backup(parsed_args.id)
+        self.sent(self.requests(parsed_args).consolidate(backup), parsed_args)
 
 
 class Export(_Asking):
@@ -253,19 +283,16 @@ class Verify(Command):
         backup = access.backup(parsed_args.id)
         if backup.status not in (BackupStatus.AVAILABLE, BackupStatus.RESTORING):
             raise CommandError(f"backup {backup.id} is {backup.status}: there is nothing to verify")
-        # Late: help needs no configuration, which loads 50 modules.
-        from worker.conf.option_groups import backup as options
-
-        driver_class, services = options.driver_class(access.conf)
-        if backup.service and not any(name.startswith(backup.service) for name in services):
-            raise CommandError(f"backup {backup.id} is kept by {backup.service}, not by us")
-        driver, line = driver_class(options.Settings(access.conf)), _ProgressLine(self.app, backup)
+        store = OwnStore(access)
+        store.require(backup)
+        driver, line = store.driver(), _ProgressLine(self.app, backup)
         try:
             driver.verify(backup, pace=Pace(tell=line.show))
         except BackupDriverException as error:
             raise CommandError(f"backup {backup.id} cannot be restored: {error}") from error
         except NotImplementedError as error:
-            raise CommandError(f"{backup.service} cannot verify backups") from error
+            reason = str(error) or f"{backup.service} cannot verify backups"
+            raise CommandError(reason) from error
         finally:
             line.end()
         self.write(f"backup {backup.id} is whole: {line.summary}")

@@ -73,6 +73,6 @@ def reviewed(conf: cfg.ConfigOpts, service: str, served: Sequence[str] = ()) -> 
     :raises ConfigError: an option would change the results that users see.
     """
     found = config_files.of(conf)
-    review = Review(conf, found, served, service)
+    review = Review(conf, found, served)
     refuse(review.refused(service))
     return [*review.warnings(), *map(str, readable_files.faults(conf, found))]

@@ -49,6 +49,22 @@ def on_backup(
     )
 
 
+def on_chain(factory: Any, backup: Any, *locks: str, **args: Any) -> Operation:
+    """Return an operation that changes a chain of backups; one of each volume at a time.
+
+    Backups and restores need not wait for it.
+    """
+    backup_id, volume_id = id_of(backup, "backup"), field(backup, "volume_id", "backup")
+    check_id(volume_id, "the volume_id of backup")
+    return Operation(
+        factory,
+        ("backup", backup_id),
+        {"backup_id": backup_id, **args},
+        exclusive=(f"{volume_id}-backup-chains", *locks),
+        moves_data=True,
+    )
+
+
 def on_snapshot_connection(factory: Any, snapshot_id: Any, **args: Any) -> Operation:
     """Return an operation on the export of a snapshot."""
     check_id(snapshot_id, "snapshot_id")

@@ -6,9 +6,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from flows.backup import continue_, create, delete, record, reset, restore
+from flows.backup import (
+    consolidate,
+    continue_,
+    create,
+    delete,
+    delete_from_chain,
+    record,
+    reset,
+    restore,
+)
 from flows.statuses import BackupStatus
-from worker.endpoints.arguments import as_list, check_id, id_of, on_backup
+from worker.endpoints.arguments import (
+    as_list,
+    backup_lock,
+    check_id,
+    id_of,
+    on_backup,
+    on_chain,
+)
 from worker.rpc.dispatch import BadArguments, exposed
 from worker.rpc.operation import Operation
 from worker.rpc.request_context import RequestContext
@@ -50,19 +66,34 @@ class BackupEndpoint:
 
     @exposed("2.0")
     def restore_backup(
-        self, request: RequestContext, backup: Any, volume_id: str, volume_is_new: Any = False
+        self,
+        request: RequestContext,
+        backup: Any,
+        volume_id: str,
+        volume_is_new: Any = False,
+        past_damage: Any = False,
     ) -> Operation:
-        """Restore a backup to a volume."""
+        """Restore a backup to a volume; Cinder has no ``past_damage``."""
         check_id(volume_id, "volume_id")
-        new = bool(volume_is_new)
-        return on_backup(
-            restore.flow, backup, moves_data=True, volume_id=volume_id, volume_is_new=new
-        )
+        args: dict[str, Any] = {"volume_id": volume_id, "volume_is_new": bool(volume_is_new)}
+        if past_damage:
+            args["past_damage"] = True
+        return on_backup(restore.flow, backup, moves_data=True, **args)
 
     @exposed("2.0")
     def delete_backup(self, request: RequestContext, backup: Any) -> Operation:
         """Delete a backup."""
         return on_backup(delete.flow, backup)
+
+    @exposed("2.0")
+    def delete_from_chain(self, request: RequestContext, backup: Any) -> Operation:
+        """Delete a backup, and keep those that build on it."""
+        return on_chain(delete_from_chain.flow, backup, backup_lock(id_of(backup, "backup")))
+
+    @exposed("2.0")
+    def consolidate_backup(self, request: RequestContext, backup: Any) -> Operation:
+        """Make a full backup of an incremental one."""
+        return on_chain(consolidate.flow, backup)
 
     @exposed("2.0", quick=True)
     def export_record(self, request: RequestContext, backup: Any) -> Operation:

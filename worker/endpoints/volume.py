@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import uuid
 from typing import Any
 
 from flows.snapshot import create as snapshot_create
@@ -20,6 +21,7 @@ from flows.volume import (
     upload,
 )
 from flows.volume.image_cache import create as create_from_cache
+from flows.volume.image_volumes import upload_by_clone
 from worker.endpoints.arguments import (
     as_list,
     check_id,
@@ -42,10 +44,12 @@ class VolumeEndpoint:
     """Create, change and delete volumes; copy them to images and from images.
 
     :param image_cache: whether volumes of images are cloned from the cache.
+    :param clone_uploads: whether images of volumes are kept in clones of these.
     """
 
-    def __init__(self, *, image_cache: bool = False) -> None:
+    def __init__(self, *, image_cache: bool = False, clone_uploads: bool = False) -> None:
         self._image_cache = image_cache
+        self._clone_uploads = clone_uploads
 
     @exposed("3.0")
     def create_volume(
@@ -145,7 +149,12 @@ class VolumeEndpoint:
     ) -> Operation:
         """Copy a volume to an existing image."""
         check_id(volume_id, "volume_id")
-        return on_volume(upload.flow, {"id": volume_id}, image_meta=codec.raw(image_meta))
+        meta, volume = codec.raw(image_meta), {"id": volume_id}
+        if not (self._clone_uploads and isinstance(meta, dict) and upload_by_clone.fits(meta)):
+            return on_volume(upload.flow, volume, image_meta=meta)
+        made = str(uuid.uuid4())
+        operation = on_volume(upload_by_clone.flow, volume, image_meta=meta, image_volume_id=made)
+        return dataclasses.replace(operation, exclusive=(*operation.exclusive, volume_lock(made)))
 
     @exposed("3.20")
     def reimage(

@@ -34,6 +34,8 @@ WHEN: Mapping[str, Collection[str]] = {
     "import_record": (BackupStatus.CREATING,),
     "restore_backup": (BackupStatus.RESTORING,),
     "delete_backup": (BackupStatus.DELETING,),
+    "delete_from_chain": (BackupStatus.AVAILABLE, BackupStatus.DELETING),
+    "consolidate_backup": (BackupStatus.AVAILABLE, BackupStatus.RESTORING),
     "reset_status": tuple(BackupStatus),
 }
 """Statuses of a backup while an operation of each method is running: in another one the row may

@@ -58,6 +58,11 @@ class RequestContext(oslo_context.RequestContext):
         bind(outer)
         self.read_deleted = self._text("read_deleted") or "no"
 
+    @property
+    def service_catalog(self) -> Any:
+        """The addresses of services for the project, unchecked; None where they are unknown."""
+        return self._wire.get("service_catalog")
+
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> RequestContext:
         """Read a context as the bus hands it over; unknown keys are kept."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import logging
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -43,6 +44,8 @@ from worker.service.fence import HostFence
 from worker.service.inputs import Identity, Inputs
 from worker.service.parts import Infrastructure, Parts
 from worker.service.start_stop import Service
+
+LOG = logging.getLogger(__name__)
 
 _POOL_LENGTH = 255
 """Characters that the table of slots has for the name of a pool."""
@@ -187,6 +190,8 @@ def _backend(common: Infrastructure) -> BackupStoreBackend:
     mark = DirectoryMark(f"{host} {services[0]}", conf.state_path, held)
 
     shared = {"shared": True} if common.identity.store_pool else {}
+    if common.identity.number == 0 and (text := driver_class.limits(options.Settings(conf))):
+        LOG.warning("backup_driver = %s: %s", conf.backup_driver, text)
 
     def make_driver() -> BackupDriver:
         driver: BackupDriver = driver_class(options.Settings(conf), metadata=metadata, **shared)

@@ -37,7 +37,7 @@ from worker.backends.replication_status import ReplicationTargets
 from worker.backends.reports.slow_statistics import StatisticsTimer
 from worker.backends.startup_sync import StartupSync
 from worker.backends.volume_backend import VolumeBackend
-from worker.conf import backends, image_cache
+from worker.conf import backends, clone_uploads, image_cache, image_locations
 from worker.endpoints.audit import AuditEndpoint, BackendObjects
 from worker.endpoints.backup_source import BackendQueries, BackupSourceEndpoint
 from worker.endpoints.connection import ConnectionEndpoint
@@ -104,6 +104,8 @@ def build(name: str, inputs: Inputs) -> Parts:
 
     if common.identity.first:
         image_cache.warn_of_missing_tenant(inputs.conf, configuration, name)
+        image_locations.warn_of_missing_directory(inputs.conf)
+        clone_uploads.warn_of_missing_tenant(inputs.conf, configuration, name)
     scheduler = SchedulerClient(common.transport)
     client = VolumeClient(common.transport)
     row = BackendServiceRow(common.records, common.row, client, common.identity.processes)
@@ -161,14 +163,16 @@ def endpoints(
     targets: GroupReplicationTargets,
     follower: FailoverFollower,
     image_cache: bool = False,
+    clone_uploads: bool = False,
 ) -> list[object]:
     """Return the RPC methods of the volume service (spec/volume-rpc §2).
 
     :param address: ``cluster@backend``, or ``host@backend``.
     :param image_cache: whether the backend has an image-volume cache.
+    :param clone_uploads: whether images of its volumes are kept in clones of these.
     """
     return [
-        VolumeEndpoint(image_cache=image_cache),
+        VolumeEndpoint(image_cache=image_cache, clone_uploads=clone_uploads),
         SnapshotEndpoint(),
         ConnectionEndpoint(),
         MigrationEndpoint(),
@@ -308,6 +312,7 @@ def _dispatcher(
         targets=ReplicationTargets(records, configuration.replication_device),
         follower=failovers,
         image_cache=image_cache.options(common.conf, configuration) is not None,
+        clone_uploads=clone_uploads.options(common.conf, configuration) is not None,
     )
     return Dispatcher(methods, RPC_VERSION)
 
@@ -357,9 +362,11 @@ def flow_options(conf: cfg.ConfigOpts, configuration: Any) -> Options:
         no_snapshot_gb_quota=conf.no_snapshot_gb_quota,
         report_discard_supported=bool(configuration.safe_get("report_discard_supported")),
         verify_signatures=conf.verify_glance_signatures == "enabled",
+        clone_image_volumes=image_locations.may_clone(conf),
         disk_geometry=configuration.safe_get("disk_geometry"),
         migration_create_timeout=float(conf.migration_create_volume_timeout_secs),
         image_cache=image_cache.options(conf, configuration),
+        clone_uploads=clone_uploads.options(conf, configuration),
     )
 
 

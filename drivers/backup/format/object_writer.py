@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from isal import isal_zlib
 
@@ -19,7 +19,7 @@ from drivers.backup.format.layout import StoredObject
 from drivers.backup.stores.object_store import ObjectSink, ObjectStore
 from drivers.backup.transfer import extents
 from drivers.backup.transfer.limits import TransferLimits
-from drivers.backup.transfer.volume_reader import QUEUE_LENGTH, SEGMENT, Segment, VolumeReader
+from drivers.backup.transfer.volume_reader import QUEUE_LENGTH, SEGMENT, Segment
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,13 @@ class ObjectTarget:
     max_object_size: int
 
 
+class Samples(Protocol):
+    """Samples of the data that is stored."""
+
+    def is_compressible(self, start: int, end: int) -> bool:
+        """Guess whether a range gets smaller when it is compressed."""
+
+
 class ObjectWriter:
     """Writes the objects of one backup; they are numbered in the order of their creation.
 
@@ -44,7 +51,7 @@ class ObjectWriter:
     """
 
     def __init__(
-        self, target: ObjectTarget, reader: VolumeReader, limits: TransferLimits, first: int
+        self, target: ObjectTarget, reader: Samples, limits: TransferLimits, first: int
     ) -> None:
         self._target = target
         self._reader = reader
@@ -57,13 +64,16 @@ class ObjectWriter:
         """The number of the next one."""
         return self._number
 
-    def store(self, start: int, end: int, segments: Iterable[Segment]) -> Iterator[StoredObject]:
+    def store(
+        self, start: int, end: int, segments: Iterable[Segment], *, compress: bool = True
+    ) -> Iterator[StoredObject]:
         """Store a part of the volume as one object, or as several if all of it is zero.
 
         Nothing is written before something in it is not zero: objects of nothing but
         zeros are special ones.
 
         :param segments: the part, in order.
+        :param compress: whether to compress it, if samples get smaller.
         """
         coming = iter(segments)
         leading = start
@@ -75,10 +85,10 @@ class ObjectWriter:
             for at in range(start, end, extents.MAX_ZEROS):
                 yield self._zeros(at, min(at + extents.MAX_ZEROS, end))
             return
-        kind = self._target.compression
+        kind = self._target.compression if compress else compression.NONE
         if kind != compression.NONE and not self._reader.is_compressible(leading, end):
             kind = compression.NONE
-        name = self._name()
+        name = self.take_name()
         with self._target.store.writing(self._target.container, name) as sink:
             one = _OpenObject(sink, self._limits, compression.encoder(kind, end - start))
             for at in range(start, leading, SEGMENT):
@@ -90,14 +100,15 @@ class ObjectWriter:
         yield StoredObject(name, start, end - start, kind, one.md5.hexdigest(), one.size, one.crc)
 
     def _zeros(self, start: int, end: int) -> StoredObject:
-        length, name = end - start, self._name()
+        length, name = end - start, self.take_name()
         data = zero_blocks.packed(length)
         with self._target.store.writing(self._target.container, name) as sink:
             sink.write(data)
         md5, crc = zero_blocks.md5(length).hexdigest(), isal_zlib.crc32(data)
         return StoredObject(name, start, length, compression.BZ2, md5, len(data), crc, zeros=True)
 
-    def _name(self) -> str:
+    def take_name(self) -> str:
+        """Return the name of the next object."""
         with self._lock:
             number, self._number = self._number, self._number + 1
         return layout.object_name(self._target.prefix, number)

@@ -9,6 +9,7 @@ left to wait for at the end.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -38,6 +39,9 @@ _OBJECT_LIKE = re.compile(r"volume_.*_backup_.*")
 
 _FLUSH = 64 * units.Mi
 """Bytes after which written data is sent to the disk."""
+
+_NO_LINKS = (errno.EPERM, errno.EMLINK, errno.EXDEV, errno.ENOTSUP, errno.ENOSYS, errno.EACCES)
+"""Errors of a file system without hard links, or of a file that may have no more of them."""
 
 _MAX_OPEN = 64
 """Files that wait for the disk at most."""
@@ -153,6 +157,28 @@ class DirectoryStore(ObjectStore):
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
                 while part := file.read(PART):
                     yield part
+
+    def copy(self, container: str, name: str, into: str, to: str) -> None:
+        """Give a file a second name, or copy it where the file system has no hard links.
+
+        Objects are never changed in place, so both names may have one file.
+        """
+        target = self.root / into / _plain(to)
+        self.delete(into, to)
+        with (
+            _explained("copy", self.root / container / _plain(name)),
+            self._directories.opened(container) as source,
+            self._opened_for_writing(into, target) as fd,
+        ):
+            if not stat.S_ISREG(os.stat(name, dir_fd=source, follow_symlinks=False).st_mode):
+                raise StoreError(f"{self.root / container / name} is no regular file")
+            try:
+                os.link(name, to, src_dir_fd=source, dst_dir_fd=fd, follow_symlinks=False)
+                return
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+        super().copy(container, name, into, to)
 
     def delete(self, container: str, name: str) -> None:
         """Remove a file; a directory of that name is another container, and stays."""

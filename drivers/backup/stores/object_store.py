@@ -119,6 +119,15 @@ class ObjectStore(abc.ABC):
         :raises Missing: it is not there.
         """
 
+    def copy(self, container: str, name: str, into: str, to: str) -> None:
+        """Copy an object, by the store itself where it can; one of that name is replaced.
+
+        :raises Missing: it is not there.
+        """
+        with self.writing(into, to) as sink:
+            for part in self.reading(container, name):
+                sink.write(part)
+
     @abc.abstractmethod
     def delete(self, container: str, name: str) -> None:
         """Remove an object; absence is success."""

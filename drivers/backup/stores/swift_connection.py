@@ -9,18 +9,30 @@ from __future__ import annotations
 from typing import Any
 
 import swiftclient
-from swiftclient.client import AUTH_VERSIONS_V1, ClientException
+from swiftclient.client import AUTH_VERSIONS_V1, ClientException, logger_settings
 
 from drivers import answer_heads
 from drivers.backup.stores import swift_login, whole_answers
 from drivers.trace_headers import TRACE_HEADERS
+
+# Of each token, the library would log the first characters.
+logger_settings["reveal_sensitive_prefix"] = 0
 
 
 class Connection(swiftclient.Connection):  # type: ignore[misc]  # the library has no hints
     """A connection: lists, errors and the answers to a login have limits.
 
     Its argument ``timeout`` is also the time in which the head, and such a body, have to end.
+
+    :param account: address and token of a user's account, in place of a login. The attribute
+        ``service_token`` is sent beside that token.
     """
+
+    def __init__(self, *, account: tuple[str, str] | None = None, **how: Any) -> None:
+        if account is not None:
+            how["preauthurl"], how["preauthtoken"] = account
+        super().__init__(**how)
+        self._account = account
 
     def http_connection(self, url: str | None = None) -> tuple[Any, Any]:
         """Return the parsed address, and a connection to it."""
@@ -36,7 +48,9 @@ class Connection(swiftclient.Connection):  # type: ignore[misc]  # the library h
         return parsed, made
 
     def get_auth(self) -> tuple[str, str]:
-        """Log in."""
+        """Log in. :raises ClientException: Swift has refused the token of a user before."""
+        if self._account is not None:
+            raise ClientException("the token of the user was refused", http_status=401)
         if self.auth_version not in AUTH_VERSIONS_V1:
             return swift_login.log_in(self)
         parsed, connection = self.http_connection(self.authurl)

@@ -43,8 +43,15 @@ class RecordedBackups:
         self, backup: Record, container: str, prefix: str
     ) -> Sequence[StoredObject] | None:
         """Return the objects of a backup that an earlier try has finished."""
+        found = self.finished_manifest(backup, container, prefix)
+        return None if found is None else found.objects
+
+    def finished_manifest(
+        self, backup: Record, container: str, prefix: str
+    ) -> manifests.Manifest | None:
+        """Return the metadata of a backup that an earlier try has finished."""
         try:
-            return self._manifest(backup, container, prefix).objects
+            return self._manifest(backup, container, prefix)
         except Missing:
             return None
         except BackupDriverException as error:
@@ -56,9 +63,20 @@ class RecordedBackups:
 
         :raises BackupDamaged: one of them is missing, or the two disagree.
         """
+        return Chain(self.store, self.links(backup), self.directory)
+
+    def links(self, backup: Record, base_id: str | None = None) -> list[ChainLink]:
+        """Return a backup and those that it builds on, the oldest first.
+
+        :param base_id: the backup at which to stop, which is not among them; None for all.
+        :raises BackupDamaged: one of them is missing, or the two disagree.
+        :raises BackupDriverException: it does not build on ``base_id``.
+        """
         links = [self.link(backup)]
         one = backup
-        while (wanted := links[0].manifest.parent_id) is not None:
+        while (wanted := links[0].manifest.parent_id) != base_id:
+            if wanted is None:
+                raise BackupDriverException(f"backup {backup.id} does not build on {base_id}")
             parent: Record | None = one.parent if one.parent_id else None
             if parent is None or parent.id != wanted:
                 text = f"builds on backup {wanted}, which its row does not name"
@@ -69,7 +87,7 @@ class RecordedBackups:
                 raise BackupDamaged(f"backup {backup.id} builds on itself")
             links.insert(0, self.link(parent))
             one = parent
-        return Chain(self.store, links, self.directory)
+        return links
 
     def link(self, backup: Record) -> ChainLink:
         """Return a backup without those that it builds on."""

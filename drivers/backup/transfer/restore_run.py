@@ -11,11 +11,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from typing import Any
 
 from drivers import block_copy, blockio
 from drivers.backup.format.block_hashes import BlockHashes
-from drivers.backup.format.layout import StoredObject
+from drivers.backup.format.layout import BLOCK_HASHES, StoredObject
 from drivers.backup.format.object_check import VerifyingReader
 from drivers.backup.stores.object_store import ObjectStore
 from drivers.backup.transfer.backup_run import REPORT_INTERVAL, ending
@@ -23,6 +24,7 @@ from drivers.backup.transfer.chain import Chain, ChainLink
 from drivers.backup.transfer.checkpoint import Checkpoint, Interval
 from drivers.backup.transfer.limits import TransferLimits
 from drivers.blockio import BlockFile
+from drivers.interface.backup import Damage
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 from drivers.interface.pace import Pace
 
@@ -33,6 +35,7 @@ class RestoreRun:
     :param target: None to read and compare only.
     :param target_is_zero: whether unwritten parts of the target read as zeros.
     :param checkpoint: None where nothing is written.
+    :param damage: gets the damaged objects; None to end at the first one.
     """
 
     def __init__(
@@ -44,7 +47,9 @@ class RestoreRun:
         checkpoint: Checkpoint | None = None,
         *,
         target_is_zero: bool = False,
+        damage: list[Damage] | None = None,
     ) -> None:
+        self._damage = damage
         self._limits = limits
         self._store = store
         self._chain = chain
@@ -55,36 +60,66 @@ class RestoreRun:
         self._lock = threading.Lock()
         self._until_checkpoint = Interval()
         self._unrecorded: list[StoredObject] = []
-        entries = checkpoint.entries() if checkpoint else ()
-        self._recorded = {name for entry in entries for name in entry}
+        self._unrecorded_damage: list[Damage] = []
+        self._recorded: set[str] = set()
+        for entry in checkpoint.entries() if checkpoint else ():
+            self._recall(entry)
         self._processed = 0
         self._moved: Callable[[int], None] = lambda _size: None
         self._total = max(1, sum(link.manifest.size for link in chain.links))
         objects = (one for link in chain.links for one in link.manifest.objects)
         self._recorded_bytes = sum(one.length for one in objects if one.name in self._recorded)
 
+    def _recall(self, entry: Any) -> None:
+        """Take over an entry of the checkpoint: the names of objects, and the damage of some."""
+        found = {"objects": entry} if isinstance(entry, list) else entry
+        self._recorded.update(found["objects"])
+        if self._damage is not None:
+            self._damage += [Damage(*one) for one in found.get("damage", ())]
+
     def run(self, pace: Pace) -> None:
         """Restore, or compare, everything.
 
-        :raises BackupDamaged: an object is not as it was stored; the text names it.
+        :raises BackupDamaged: an object is not as it was stored; the text names it. Not where
+            damaged objects are noted.
         :raises BackupDriverException: the target is too small, or cannot be written.
         """
         self._moved = pace.moved
         self._report_saved(pace)
-        self._chain.check()
+        if self._damage is None:
+            self._chain.check()
         if self._target is not None and self._target.size < self._chain.end:
             sizes = f"{self._target.size} bytes, the backup needs {self._chain.end}"
             raise BackupDriverException(f"the volume is too small: it has {sizes}")
         for number, link in enumerate(self._chain.links):
             target_is_zero = self._target_is_zero and number == 0
-            with self._chain.block_hashes(link, always=self._target is None) as expected:
-                if expected is not None:
-                    self._check_count(link, expected)
+            with ExitStack() as stack:
+                expected = self._expected(stack, link)
                 self._restore(link, expected, pace, target_is_zero)
         if self._target is not None and not self._target_is_zero:
             block_copy.clear_from(self._chain.end, self._target, pace)
             self._target.flush()
         pace.tell(1.0)
+
+    def _expected(self, stack: ExitStack, link: ChainLink) -> BlockHashes | None:
+        """Return the hashes of blocks with which the objects of a backup are compared."""
+        try:
+            hashes = self._chain.block_hashes(link, always=self._target is None)
+            if (expected := stack.enter_context(hashes)) is not None:
+                self._check_count(link, expected)
+            return expected
+        except BackupDamaged as error:
+            self._note(f"{link.prefix}{BLOCK_HASHES}", 0, 0, error)
+            return None
+
+    def _note(self, name: str, start: int, end: int, error: BackupDamaged) -> Damage:
+        """Note a damaged object. :raises BackupDamaged: damage is not to be noted."""
+        if self._damage is None:
+            raise error
+        found = Damage(name, start, end, str(error))
+        with self._lock:
+            self._damage.append(found)
+        return found
 
     def _check_count(self, link: ChainLink, expected: BlockHashes) -> None:
         end = max((one.end for one in link.manifest.objects), default=0)
@@ -141,19 +176,40 @@ class RestoreRun:
     def _restore_object(
         self, reader: VerifyingReader, one: StoredObject, target_is_zero: bool
     ) -> None:
-        end = one.offset
+        end = [one.offset]
+        noted: list[Damage] = []
         with self._limits.slot(self._stop):
-            for offset, data, length in reader.data(one):
-                is_again = offset < end  # over data that proved wrong
-                if self._target is not None:
-                    _write(self._target, offset, data, length, target_is_zero and not is_again)
-                if data is not None:
-                    self._moved(length)
-                if not is_again:
-                    self._count(length)
-                    end = offset + length
+            try:
+                self._restore_data(reader, one, target_is_zero, end)
+            except BackupDamaged as error:
+                noted.append(self._note(one.name, one.offset, one.end, error))
+                if self._target is not None and self._is_of_first(one) and not target_is_zero:
+                    self._target.zero(end[0], one.end - end[0])
         with self._lock:
             self._unrecorded.append(one)
+            # Once newer objects are written over it, it must not be read again.
+            self._unrecorded_damage += noted
+
+    def _restore_data(
+        self, reader: VerifyingReader, one: StoredObject, target_is_zero: bool, end: list[int]
+    ) -> None:
+        """Write the data of an object.
+
+        :param end: of the data so far.
+        """
+        for offset, data, length in reader.data(one):
+            is_again = offset < end[0]  # over data that proved wrong
+            if self._target is not None:
+                _write(self._target, offset, data, length, target_is_zero and not is_again)
+            if data is not None:
+                self._moved(length)
+            if not is_again:
+                self._count(length)
+                end[0] = offset + length
+
+    def _is_of_first(self, one: StoredObject) -> bool:
+        """Return whether no older data is below that of an object."""
+        return one.name.startswith(self._chain.links[0].prefix)
 
     def _count(self, length: int) -> None:
         with self._lock:
@@ -163,10 +219,13 @@ class RestoreRun:
         """Make the written data durable, and write a checkpoint."""
         with self._lock:
             objects, self._unrecorded = self._unrecorded, []
+            damage, self._unrecorded_damage = self._unrecorded_damage, []
         self._until_checkpoint.restart()
         if objects and self._target is not None and self._checkpoint is not None:
             self._target.flush()
-            self._checkpoint.append([one.name for one in objects])
+            names = [one.name for one in objects]
+            entry = {"objects": names, "damage": damage} if damage else names
+            self._checkpoint.append(entry)
             self._recorded_bytes += sum(one.length for one in objects)
             self._report_saved(pace)
 

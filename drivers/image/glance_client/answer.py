@@ -11,7 +11,12 @@ from oslo_utils import units
 
 from drivers import http_answers
 from drivers.image.glance_client.time_limits import MinimumRate
-from drivers.interface.errors import ImageCopyFailure, ImageLimitExceeded, ImageNotFound
+from drivers.interface.errors import (
+    ImageCopyFailure,
+    ImageError,
+    ImageLimitExceeded,
+    ImageNotFound,
+)
 
 CHUNK = units.Mi
 """Bytes of an image that are passed on at a time."""
@@ -19,6 +24,12 @@ CHUNK = units.Mi
 _GONE = (403, 404, 410)
 _NO_DATA = 204
 _TOO_MUCH = 413
+_NOT_FINAL = (401, 408, 425, 429)
+"""Refusals that another attempt may not meet."""
+
+
+class GlanceRefused(ImageCopyFailure):
+    """A refusal that every further attempt would meet."""
 
 
 class GlanceAnswer:
@@ -43,6 +54,11 @@ class GlanceAnswer:
         self._response.close()
 
     @property
+    def status(self) -> int:
+        """The status of HTTP."""
+        return int(self._response.status_code)
+
+    @property
     def is_absence(self) -> bool:
         """Whether there is no such image, as far as this account may know."""
         return self._response.status_code in _GONE
@@ -54,25 +70,43 @@ class GlanceAnswer:
         :raises ImageLimitExceeded: it is larger than Glance allows.
         :raises ImageCopyFailure: any other refusal; it has the begin of Glance's text.
         """
-        code = self._response.status_code
         if self.is_absence:
-            raise ImageNotFound(f"Glance at {self._server} has no {self._label} for us: {code}")
+            text = f"has no {self._label} for us: {self.status}"
+            raise ImageNotFound(f"Glance at {self._server} {text}")
+        self.check_allowed()
+
+    def check_allowed(self) -> None:
+        """Raise the error of a refusal, also of one for want of a role.
+
+        :raises ImageLimitExceeded: it is larger than Glance allows.
+        :raises GlanceRefused: a refusal that stays; it has the begin of Glance's text.
+        :raises ImageCopyFailure: any other one, likewise.
+        """
+        code = self.status
         if code < 300:
             return
         text = " ".join(self._content().decode(errors="replace").split())
-        kind = ImageLimitExceeded if code == _TOO_MUCH else ImageCopyFailure
+        kind: type[ImageError] = ImageCopyFailure
+        if code == _TOO_MUCH:
+            kind = ImageLimitExceeded
+        elif 400 <= code < 500 and code not in _NOT_FINAL:
+            kind = GlanceRefused
         raise kind(f"Glance at {self._server} refused {self._label}: {code} {text:.200}")
 
     def record(self) -> dict[str, Any]:
         """Return the record of an image. :raises ImageCopyFailure: the answer has none."""
-        try:
-            known = json.loads(self._content())
-        except (ValueError, RecursionError) as error:
-            text = f"Glance at {self._server} has no record of {self._label}: {error}"
-            raise ImageCopyFailure(f"{text}; look at the address") from error
+        known = self.content()
         if not isinstance(known, dict):
             raise ImageCopyFailure(f"Glance has no record of {self._label}: {known!r:.80}")
         return known
+
+    def content(self) -> Any:
+        """Return a body of JSON. :raises ImageCopyFailure: it is none."""
+        try:
+            return json.loads(self._content())
+        except (ValueError, RecursionError) as error:
+            text = f"Glance at {self._server} has no record of {self._label}: {error}"
+            raise ImageCopyFailure(f"{text}; look at the address") from error
 
     def require_data(self) -> None:
         """Check that the image has data. :raises ImageNotFound: it has none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from oslo_config import cfg
@@ -19,7 +20,11 @@ LOG = logging.getLogger(__name__)
 ACCOUNTS = ("service_user", "glance", "keystone_authtoken")
 """Sections that may have an account; the first one that has is used."""
 
+LOCATION_ACCOUNTS = ("glance", "service_user", "keystone_authtoken")
+"""The same for locations, which Cinder asks for with the account in [glance]."""
+
 _REGION = "region_name"
+_GLANCE = "glance"
 
 
 class GlanceServer:
@@ -27,13 +32,25 @@ class GlanceServer:
 
     :param conf: the configuration, with the options of an image service that is in Glance.
     :param address: as in ``glance_api_servers``; None for that of Keystone's catalogue.
+    :param accounts: sections that may have the account, the first one that has is used.
     """
 
-    def __init__(self, conf: Any, address: str | None) -> None:
+    def __init__(self, conf: Any, address: str | None, accounts: Sequence[str] = ACCOUNTS) -> None:
         self._conf = conf
         self._address = address
+        self._accounts = accounts
         self._lock = threading.Lock()
         self._session: Any = None
+
+    @property
+    def account(self) -> str:
+        """The section of the account."""
+        return keystone.account(self._conf, self._accounts) or self._accounts[0]
+
+    @property
+    def name(self) -> str:
+        """Its address as configured, for logs."""
+        return self._address or "Keystone's address of Glance"
 
     def request(self, method: str, path: str, label: str, **how: Any) -> GlanceAnswer:
         """Send a request, and return the answer with its body unread.
@@ -47,7 +64,7 @@ class GlanceServer:
         try:
             session.get_auth_headers()
         except Exception as error:
-            text = f"Keystone gives no token to the account in [{_account(self._conf)}]"
+            text = f"Keystone gives no token to the account in [{self.account}]"
             raise ConnectionError(f"{text}: {type(error).__name__}: {error}") from error
         server = self._api(session)
         # Keystoneauth's own log would read a body to its end.
@@ -76,13 +93,12 @@ class GlanceServer:
     def _connected(self) -> Any:
         with self._lock:
             if self._session is None:
-                self._session = _session(self._conf)
+                self._session = _session(self._conf, self.account)
             return self._session
 
 
-def _session(conf: Any) -> Any:
+def _session(conf: Any, account: str) -> Any:
     if conf.auth_strategy == "keystone":
-        account = _account(conf)
         try:
             return keystone.session(conf, account, **_tls(conf))
         except Exception as error:
@@ -90,10 +106,6 @@ def _session(conf: Any) -> Any:
             raise ImageCopyFailure(text) from error
     verify = not conf.glance_api_insecure and (conf.glance_ca_certificates_file or True)
     return keystone.session_without_account(verify=verify, timeout=conf.glance_request_timeout)
-
-
-def _account(conf: Any) -> str:
-    return keystone.account(conf, ACCOUNTS) or ACCOUNTS[0]
 
 
 def _tls(conf: Any) -> dict[str, Any]:
@@ -110,11 +122,11 @@ def _tls(conf: Any) -> dict[str, Any]:
 
 def _place(conf: Any) -> dict[str, str]:
     """Return where the catalogue has Glance."""
-    conf.register_opts([cfg.StrOpt(_REGION)], group=ACCOUNTS[1])
+    conf.register_opts([cfg.StrOpt(_REGION)], group=_GLANCE)
     kind, _, rest = conf.glance_catalog_info.partition(":")
     place = {"service_type": kind or "image"}
     if interface := rest.rpartition(":")[2].removesuffix("URL"):
         place["interface"] = interface
-    if region := conf[ACCOUNTS[1]][_REGION]:
+    if region := conf[_GLANCE][_REGION]:
         place[_REGION] = region
     return place

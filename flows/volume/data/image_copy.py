@@ -2,13 +2,12 @@
 """Write an image into a volume, and a volume into an image.
 
 By the driver, or through a connection to this host where it cannot by itself.
-Source: seeds, VolumeDriverCore.clone_image, copy_image_to_volume, copy_volume_to_image.
+Source: seeds, VolumeDriverCore.copy_image_to_volume, copy_volume_to_image.
 """
 
 from __future__ import annotations
 
 import contextlib
-import inspect
 import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
@@ -25,7 +24,6 @@ from flows.engine import moved_data
 from flows.errors import (
     AttachFailed,
     DetachFailed,
-    DriverReturnedRubbish,
     InvalidInput,
     MetadataCopyFailure,
 )
@@ -35,33 +33,6 @@ from flows.volume.data import open_volume
 from flows.volume.lifecycle import find
 
 LOG = logging.getLogger(__name__)
-
-
-def clone(ctx: ImageContext, volume: Record, image: Image) -> tuple[bool, Any]:
-    """Ask the driver to make a volume of an image without copying its data.
-
-    :returns: whether it did, and its columns.
-    :raises DriverReturnedRubbish: the answer is neither a pair nor a dict nor None.
-    """
-    driver, service = ctx.driver, ctx.images.service
-    if volume.encryption_key_id:
-        return False, None
-    location = service.get_location(ctx.request, image["id"])
-    arguments: tuple[Any, ...] = (volume, location, image["id"], image, service)
-    if next(iter(inspect.signature(driver.clone_image).parameters), "") == "context":
-        arguments = (ctx.request, volume, location, image, service)
-    try:
-        answer = driver.clone_image(*arguments)
-    except NotImplementedError:
-        return False, None
-    if answer is None:
-        return False, None
-    if isinstance(answer, Mapping):
-        return True, answer
-    if isinstance(answer, tuple) and len(answer) == 2:
-        return bool(answer[1]), answer[0]
-    shown = f"{type(answer).__name__} {answer!r:.80}"
-    raise DriverReturnedRubbish(f"clone_image of volume {volume.id} returned {shown}")
 
 
 def from_image(ctx: ImageContext, volume: Record, image: Image, *, sparse: bool = True) -> None:

@@ -8,7 +8,8 @@ begin      checks that it is here                back to the scheduler, or the
                                                  status ``error`` and a message
 clone      checks that the image fits;           driver.delete_volume
            driver.clone_image, or refuses a
-           signed image
+           signed image, clones a volume that
+           keeps the image
 cache      chooses a volume of the cache; else
            has the cache filled, and waits for
            that without a thread
@@ -43,13 +44,14 @@ from flows.context import CreateContext
 from flows.driver_calls import driver_contract
 from flows.errors import NotFound, OperationDeferred, Unavailable
 from flows.factories import registered
-from flows.image import facts, signatures
+from flows.image import facts
 from flows.lifecycle import Step, was_interrupted
 from flows.volume import create, create_from_image
 from flows.volume.create import BeginCreate, FinishCreate
 from flows.volume.data import image_copy, temporary_objects
 from flows.volume.image_cache import cache_entries, fill
 from flows.volume.image_cache.cache_entries import CachePool
+from flows.volume.image_volumes import clone_of_image
 from flows.volume.lifecycle import find
 
 LOG = logging.getLogger(__name__)
@@ -65,7 +67,7 @@ _LIMIT_REACHED = (SnapshotLimitExceeded.__name__, "SnapshotLimitReached")
 
 
 class CloneImage(create.AllocateVolume, task="clone"):
-    """Have the driver clone the image itself, where it can.
+    """Clone the image itself, or a volume that keeps it, where that is possible.
 
     Idempotent: a second try first deletes the remains of the interrupted one.
     """
@@ -79,12 +81,10 @@ class CloneImage(create.AllocateVolume, task="clone"):
         facts.require_fits(image, volume)
         if ctx.resumed:
             ctx.driver.delete_volume(volume)
-        cloned, answer = image_copy.clone(ctx, volume, image)
-        if cloned:
-            create.store(ctx, volume, "clone_image", answer)
-        else:
-            signatures.metadata(ctx, image)  # a refusal comes before anything is made
-        return cloned
+        made = clone_of_image.clone(ctx, volume, image)
+        if made is not None:
+            create.store(ctx, volume, *made)
+        return made is not None
 
 
 class ChooseCachedVolume(Step, task="cache"):

@@ -70,7 +70,7 @@ def share(directory: Path) -> Iterator[Place]:
 
 @contextlib.contextmanager
 def ceph(directory: Path) -> Iterator[Place]:
-    """A Ceph cluster of one node in user space, with a pool."""
+    """A Ceph cluster of one node in user space, with a pool of volumes and one of backups."""
     require_programs("ceph-mon", "ceph-mgr", "ceph-osd", "ceph", "rbd")
     from pifpaf.drivers.ceph import CephDriver
 
@@ -80,11 +80,9 @@ def ceph(directory: Path) -> Iterator[Place]:
         (binding / module.name).symlink_to(module)
     with CephDriver(port=free_port()) as cluster:
         conf = cluster.env["CEPH_CONF"]
-        for command in (
-            ["ceph", "-c", conf, "osd", "pool", "create", "volumes", "8"],
-            ["ceph", "-c", conf, "osd", "pool", "application", "enable", "volumes", "rbd"],
-        ):
-            _run(*command)
+        for pool in ("volumes", "backups"):
+            _run("ceph", "-c", conf, "osd", "pool", "create", pool, "8")
+            _run("ceph", "-c", conf, "osd", "pool", "application", "enable", pool, "rbd")
         options = {"rbd_ceph_conf": conf, "rbd_pool": "volumes", "rbd_secret_uuid": "none"}
         environment = {**_as_root(directory), "CEPH_CONF": conf, "BINDING": str(binding)}
         yield Place("cinder.volume.drivers.rbd.RBDDriver", options, environment)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from drivers.backup.ceph import binding
+from drivers.backup.ceph.ceph_driver import CephDriver
 from drivers.backup.posix import PosixDriver
 from drivers.backup.s3 import S3Driver
 from drivers.backup.swift import SwiftDriver
+from tests import ceph
 from tests.backups import BLOCK, Metadata, settings
 from tests.conftest import require
 from tests.servers import S3, Servers, Swift, swift
@@ -51,6 +55,14 @@ def _swift(request: pytest.FixtureRequest) -> dict[str, Any]:
     return {**_OF_SWIFT, "backup_swift_auth_url": servers.swift.auth_url}
 
 
+def _ceph(request: pytest.FixtureRequest) -> dict[str, Any]:
+    request.getfixturevalue("monkeypatch").setattr(binding, "load", lambda: ceph.MODULES)
+    directory = contextlib.ExitStack()
+    request.addfinalizer(directory.close)
+    conf = ceph.cluster(directory.enter_context(ceph.in_memory()), "backups")
+    return {"backup_ceph_conf": str(conf)}
+
+
 @dataclass(frozen=True)
 class OwnStore:
     """A driver, and the function that returns its options once its server runs.
@@ -73,6 +85,7 @@ class OwnStore:
 
 CASES = (
     OwnStore("posix", PosixDriver, _posix, points=3),
+    OwnStore("ceph", CephDriver, _ceph, points=3),
     OwnStore("s3", S3Driver, _s3),
     OwnStore("swift", SwiftDriver, _swift),
 )

@@ -17,6 +17,7 @@ from oslo_config import cfg
 
 from drivers.interface.backup import BackupDriver
 
+from .. import cinders
 from ..checks import leaks, secrets
 from ..checks.first_set_up import set_up
 from ..loading import load
@@ -31,6 +32,9 @@ def _prepared(case: Any, request: pytest.FixtureRequest, place: Path) -> Callabl
     if hasattr(case, "prepare"):
         return case.prepare(request, place)
     driver = load(case.driver, "backup")
+    if cinders.is_cinders(driver):
+        options = {"backup_work_path": str(place / "work"), **case.options}
+        return lambda: driver(cinders.store_configuration(options), metadata=Metadata())
     conf = cfg.ConfigOpts()
     conf.register_opts(driver.OPTS, group="conformance")
     conf.register_opts([cfg.StrOpt("state_path", default=str(place))])
@@ -96,8 +100,8 @@ def stored_files(driver: BackupDriver, store_case: Any) -> Callable[[], set[str]
 
 
 @pytest.fixture
-def rows() -> Rows:
-    return Rows()
+def rows(driver: BackupDriver) -> Rows:
+    return cinders.StoreRows() if cinders.is_cinders(type(driver)) else Rows()
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One object of a chain is spoilt: verify and restore both say so, and say which.
+"""One object of a chain is spoilt: verify, scrub and restore all say so, and say which.
 
 10,000 spoilt objects with ``--full``, of every compression; a few hundred without.
 """
@@ -139,6 +139,17 @@ def found(chain: Chain, work: Callable[[], None]) -> str | None:
     return None
 
 
+def scrubbed(chain: Chain) -> str | None:
+    """Return the damage that is found where each backup is read by itself."""
+    return found(chain, lambda: _scrub(chain))
+
+
+def _scrub(chain: Chain) -> None:
+    for row in chain.rows.all.values():
+        if damage := chain.driver.scrub(chain.rows.record(row)):
+            raise BackupDriverException(damage[0].reason)
+
+
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 @pytest.mark.timeout(3000)
 def test_nothing_that_is_spoilt_is_restored_in_silence(
@@ -152,6 +163,7 @@ def test_nothing_that_is_spoilt_is_restored_in_silence(
         way, spoilt = spoil(chain, chance)
         told = {
             "verify": found(chain, lambda: chain.driver.verify(chain.rows.record(chain.last))),
+            "scrub": scrubbed(chain),
             "restore": found(
                 chain, lambda: chain.rows.restore(chain.driver, chain.last, chain.target)
             ),

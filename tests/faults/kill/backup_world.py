@@ -13,7 +13,16 @@ import oslo_messaging
 
 from drivers.backup.posix import PosixDriver
 from drivers.interface.records import Record
-from flows.backup import continue_, create, delete, record, reset, restore
+from flows.backup import (
+    consolidate,
+    continue_,
+    create,
+    delete,
+    delete_from_chain,
+    record,
+    reset,
+    restore,
+)
 from tests.faults.kill.cases.case import Asked, Case
 from tests.faults.kill.world import BACKEND, BUS, NODE, World
 from tests.functional.service import Service
@@ -192,6 +201,24 @@ def _on_kept(
     return Asked(project, backup.id, {"backup": backup, **(told or {})}, roles)
 
 
+def _in_chain(world: BackupWorld, project: str, *, deleted: int | None = None) -> Asked:
+    """Make a chain of three; one of them is deleted, or else the newest is consolidated."""
+    volume = world.filled(project, "available")
+    made: list[Record] = []
+    roles = {"volume": volume.id}
+    for number in range(3):
+        with open(world.volumes / volume.name, "r+b") as file:
+            file.seek(number * 100_000)
+            file.write(b"changed" * (number + 1))
+        parent = {"parent_id": made[-1].id} if made else {}
+        made.append(world.kept(project, volume, "available", **parent))
+        roles[f"backup {number}"] = made[-1].id
+        if parent:
+            world.records.backups.update(made[-2].id, num_dependent_backups=1)
+    backup = world.records.backups.get(made[2 if deleted is None else deleted].id)
+    return Asked(project, backup.id, {"backup": backup}, roles)
+
+
 def _import(world: BackupWorld, project: str) -> Asked:
     asked = _on_kept(world, project, status="available")
     backup = asked.args["backup"]
@@ -223,6 +250,25 @@ CASES = (
         delete.flow,
         functools.partial(_on_kept, status="deleting"),
         "2.0",
+    ),
+    *(
+        Case(
+            f"delete the {name} backup of a chain",
+            "delete_from_chain",
+            delete_from_chain.flow,
+            functools.partial(_in_chain, deleted=deleted),
+            "2.0",
+            repeated=True,
+        )
+        for deleted, name in ((0, "full"), (1, "middle"))
+    ),
+    Case(
+        "consolidate backup",
+        "consolidate_backup",
+        consolidate.flow,
+        _in_chain,
+        "2.0",
+        repeated=True,
     ),
     Case(
         "reset backup",

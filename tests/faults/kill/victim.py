@@ -36,6 +36,7 @@ from typing import Any
 from worker.cmd import volume as program  # first: it keeps eventlet out of the process
 
 from taskflow.engines.action_engine import executor as task_executor  # isort: skip
+from flows.engine import forward_run  # isort: skip
 from taskflow.persistence.models import FlowDetail  # isort: skip
 
 from drivers.interface.errors import VolumeBackendAPIException  # isort: skip
@@ -237,21 +238,25 @@ def watch_database() -> None:
 
 def break_steps() -> None:
     """Let the step that a plan names fail, when it is done or instead."""
-    original = task_executor._execute_task
+    on_engine, forward = task_executor._execute_task, forward_run.execute
 
     def execute(task: Any, arguments: Any, progress_callback: Any = None) -> Any:
-        plan, event, result = POINTS.plan(), task_executor.EXECUTED, None
-        broken = plan.broken_step == task.name
-        if not (broken and plan.broken_at_once):
-            event, result = original(task, arguments, progress_callback)
-        if broken:
-            try:
-                raise VolumeBackendAPIException(f"{task.name} was broken by the campaign")
-            except VolumeBackendAPIException:
-                result = task_executor.failure.Failure()
-        return event, result
+        run = functools.partial(on_engine, task, arguments, progress_callback)
+        return task_executor.EXECUTED, broken(task, lambda: run()[1])
+
+    def broken(task: Any, run: Callable[[], Any]) -> Any:
+        plan = POINTS.plan()
+        if plan.broken_step != task.name:
+            return run()
+        if not plan.broken_at_once:
+            run()
+        try:
+            raise VolumeBackendAPIException(f"{task.name} was broken by the campaign")
+        except VolumeBackendAPIException:
+            return task_executor.failure.Failure()
 
     task_executor._execute_task = execute
+    forward_run.execute = lambda step, arguments: broken(step, lambda: forward(step, arguments))
 
 
 class Replicated(LocalDriver):
@@ -278,13 +283,17 @@ class Driver(Choosing):
     """The local driver, with a point before and after each call, and calls that fail."""
 
 
+_ASKED_OF_NO_STORE = ("for_request", "limits")
+"""Methods that neither read nor change data: they may be called for an operation that has ended."""
+
+
 def watch_driver(driver: type, base: type, error: type[Exception]) -> None:
     """Give a driver's class points around each public method, which may fail.
 
     :param error: the exception of a broken method.
     """
     for name in (name for name in dir(base) if not name.startswith("_")):
-        if inspect.isfunction(getattr(base, name)):
+        if inspect.isfunction(getattr(base, name)) and name not in _ASKED_OF_NO_STORE:
             setattr(driver, name, _watched(getattr(base, name), error))
 
 

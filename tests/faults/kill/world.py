@@ -24,10 +24,10 @@ import sqlalchemy as sa
 from oslo_config import cfg
 
 from drivers.export import qemu
-from drivers.image.directory import DirectoryImages
 from drivers.interface.errors import ImageNotFound
 from drivers.volume.files import Directory
 from tests.faults.kill import entries
+from tests.faults.kill.cases.located_images import LocatedImages
 from tests.faults.kill.cases.rows import BACKEND, HOST, NODE, Rows
 from tests.faults.kill.plan import Plan
 from tests.functional.cloud import encoded
@@ -103,6 +103,7 @@ class World(Rows):
             "volume_backend_name": BACKEND,
             "local_path": self.volumes,
             "local_export": "nbd",
+            "image_upload_use_cinder_backend": True,
         }
 
     def sections(self, folder: Path) -> dict[str, dict[str, Any]]:
@@ -112,6 +113,8 @@ class World(Rows):
                 "debug": False,
                 "executor_thread_pool_size": 900,
                 "graceful_shutdown_timeout": _GRACE,
+                "image_service": "tests.faults.kill.cases.located_images.LocatedImages",
+                "allowed_direct_url_schemes": "cinder",
             },
             "database": {"max_pool_size": 50},
             **BUS,
@@ -200,12 +203,12 @@ class World(Rows):
         """Put a file on the backend."""
         self.files.create(name, gib * GIB)
 
-    def image(self, disk_format: str, *, data: bool = True) -> dict[str, Any]:
+    def image(self, disk_format: str, *, data: bool = True, **more: Any) -> dict[str, Any]:
         """Make an image of a small disk."""
         disk = b"an image's data".ljust(1 << 16, b"\0")
         if disk_format == "qcow2" and data:
             disk = self._qcow2(disk)
-        known = {"disk_format": disk_format, "name": "linux"}
+        known = {"disk_format": disk_format, "name": "linux", **more}
         return dict(self.images.create(None, known, iter([disk]) if data else None))
 
     @functools.cache  # noqa: B019 - as long as the campaign
@@ -218,10 +221,10 @@ class World(Rows):
             return made.read_bytes()
 
     @functools.cached_property
-    def images(self) -> DirectoryImages:
+    def images(self) -> LocatedImages:
         """The images of the service."""
         directory = self.service.directory / "state" / "images"
-        return DirectoryImages(SimpleNamespace(image_directory=str(directory)))
+        return LocatedImages(SimpleNamespace(image_directory=str(directory)))
 
     def cast(self, project: str, method: str, version: str, args: dict[str, Any]) -> None:
         """Send a cast."""
@@ -352,10 +355,7 @@ class World(Rows):
             work = rows(models.workers, models.workers.c.resource_id.in_(ids))
             told = rows(models.messages, models.messages.c.project_id == project)
             backups = rows(models.backups, models.backups.c.project_id == project)
-        for row in filter(_is_temporary, (*volumes, *snapshots)):
-            roles = {**roles, "temporary": row.id}
-        for row in filter(_is_copy, volumes):
-            roles = {"copy": row.id, **roles}
+        roles = _with_own(roles, volumes, snapshots)
         found: dict[str, Any] = {
             "quota": {u.resource: u.in_use for u in usages},
             "reserved": sum(u.reserved for u in usages) + len(held),
@@ -403,6 +403,7 @@ class World(Rows):
         names = [path.name for path in self._present()]
         rows = (*self.records.volumes.list(), *self.records.snapshots.list())
         known = known | {row.id for row in rows if _is_temporary(row) or _is_copy(row)}
+        known |= {row.id for row in rows if _keeps_image(row)}
         known |= {row._name_id for row in rows if row.get("_name_id")}
         return sorted(name for name in names if not any(one in name for one in known))
 
@@ -520,6 +521,20 @@ def _replication(rows: list[Any], roles: dict[str, str]) -> dict[str, str]:
     """Return the replication status of volumes and groups that have one."""
     live = [row for row in rows if row.replication_status and not row.deleted]
     return {f"replication of {_named(row.id, roles)}": row.replication_status for row in live}
+
+
+def _with_own(roles: dict[str, str], volumes: list[Any], snapshots: list[Any]) -> dict[str, str]:
+    """Return names for ids, those of rows that operations have made as well."""
+    for row in filter(_is_temporary, (*volumes, *snapshots)):
+        roles = {**roles, "temporary": row.id}
+    for name, check in (("copy", _is_copy), ("clone", _keeps_image)):
+        for row in filter(check, volumes):
+            roles = {name: row.id, **roles}
+    return roles
+
+
+def _keeps_image(row: Any) -> bool:
+    return str(row.display_name).startswith("image-") and not row.deleted
 
 
 def _is_copy(row: Any) -> bool:

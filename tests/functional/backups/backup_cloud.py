@@ -44,6 +44,7 @@ class BackupCloud(Cloud):
         **sections: Any,
     ) -> None:
         super().__init__(make_service, bus, database, directory, backend, **(volume_sections or {}))
+        self.request: dict[str, Any] = dict(REQUEST)
         self.volumes_path = directory / "volumes"
         self.store = directory / "service" / "state" / "backup"
         defaults = {
@@ -83,11 +84,11 @@ class BackupCloud(Cloud):
 
     def cast_backup(self, method: str, version: str = "2.0", **args: Any) -> None:
         """Send a cast to the backup service."""
-        self.backup_client(version).cast(dict(REQUEST), method, **encoded(args))
+        self.backup_client(version).cast(dict(self.request), method, **encoded(args))
 
     def call_backup(self, method: str, version: str = "2.0", **args: Any) -> Any:
         """Send a call to the backup service and return its answer."""
-        return self.backup_client(version).call(dict(REQUEST), method, **encoded(args))
+        return self.backup_client(version).call(dict(self.request), method, **encoded(args))
 
     def backup(self, volume: Record, status: str = "creating", **columns: Any) -> Record:
         """Insert a backup's row as the API and the scheduler leave it."""

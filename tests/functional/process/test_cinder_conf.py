@@ -60,10 +60,10 @@ def test_it_serves_the_backends_of_the_file(service: Callable[[str], Service]) -
 
 
 def test_it_does_not_start_with_what_it_cannot_do(service: Callable[[str], Service]) -> None:
-    refused = service("image_upload_use_cinder_backend = true")
+    refused = service("volume_copy_bps_limit = 1048576")
     status = refused.launch().wait(30)
 
     [line] = refused.text().splitlines()
     assert status == 78
     assert line.startswith(f"{refused.config}:")
-    assert "[lvm] image_upload_use_cinder_backend: makes an image of a volume" in line
+    assert "[lvm] volume_copy_bps_limit: bounds the bandwidth of copies" in line

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from oslo_config import cfg
 
+from drivers.backup.ceph import binding
 from tests.servers import until
 from tests.unit.cli.conftest import Ran
 from worker.cli.main import Holdfast
@@ -84,23 +85,16 @@ def test_backends_and_what_serves_them_come_first(check, served):
         "lvm-1  LVMVolumeDriver  Cinder's driver, through the adapter",
         "rbd-1  RBDDriver        Cinder's driver, through the adapter",
     ]
-    assert found["Backups"] == ["cinder.backup.drivers.ceph.CephBackupDriver: no driver for it"]
+    assert found["Backups"] == ["ceph, a driver of Holdfast"]
 
 
 @pytest.mark.parametrize(
     ("name", "wanted"),
     [
-        (
-            "kolla.conf",
-            [
-                (22, "[DEFAULT]", "backup_driver"),
-                (108, "[rbd-1]", "image_upload_use_cinder_backend"),
-            ],
-        ),
+        ("kolla.conf", []),
         (
             "devstack.conf",
             [
-                (7, "[DEFAULT]", "backup_driver"),
                 (73, "[key_manager]", "backend"),
                 (74, "[key_manager]", "fixed_key"),
             ],
@@ -158,14 +152,14 @@ def test_what_is_ready_ends_in_0_with_the_steps(check, served, tmp_path):
 
 def test_what_is_accepted_does_not_prevent_the_move(check, served):
     def accept(text):
-        names = "backup_driver, image_upload_use_cinder_backend"
-        return text.replace("debug = False", f"accept_unsupported = {names}")
+        accepted = "[DEFAULT]\naccept_unsupported = volume_copy_bps_limit"
+        return text.replace("[DEFAULT]", accepted, 1)
 
-    ran = check("kolla.conf", "--cinder", change=accept)
+    ran = check("old.conf", "--cinder", change=accept)
 
     assert ran.status == 0
     assert "To change before the move" not in parts(ran)
-    assert (22, "[DEFAULT]", "backup_driver") in places(
+    assert (41, "[array]", "volume_copy_bps_limit") in places(
         parts(ran)["Done otherwise, or without effect"]
     )
 
@@ -188,7 +182,7 @@ def test_lines_fit_a_terminal_and_commands_stay_together(check):
     lines = check("devstack.conf", "--cinder").out.splitlines()
 
     assert [line for line in lines if len(line) > 88] == []
-    assert any("accept_unsupported = backup_driver" in line for line in lines)
+    assert any("accept_unsupported = key_manager.backend" in line for line in lines)
 
 
 def test_passwords_are_not_shown(check):
@@ -248,6 +242,16 @@ def test_all_missing_packages_are_one_command(check, monkeypatch):
     assert "pip install 'holdfast[cinder,glance,nova,swift,mysql]' etcd3gw" in steps
 
 
+def test_missing_bindings_of_ceph_are_packages_of_the_distribution(check, monkeypatch, served):
+    text = binding.MISSING.format(reason="no module rbd")
+    monkeypatch.setattr(binding, "missing", lambda: text)
+
+    found = parts(check("kolla.conf", "--cinder"))
+
+    shown = " ".join(found["Done otherwise, or without effect"])
+    assert "no module rbd): install the packages python3-rados and python3-rbd" in shown
+
+
 def test_nothing_is_to_be_installed_where_nothing_is_missing(check, monkeypatch, served):
     monkeypatch.setattr(packages, "_is_missing", lambda name: False)
 
@@ -264,9 +268,12 @@ def test_a_store_is_known_by_its_module_and_by_its_class(check, served, driver):
 
 
 def test_a_backup_service_that_does_not_start_is_no_step(check, served):
-    found = parts(check("packaged.conf", "--cinder"))
+    path = "cinder.backup.drivers.tsm.TSMBackupDriver"
+    own = f"accept_unsupported = backup_driver\nbackup_driver = {path}"
+    change = {"change": lambda text: text.replace("verbose = True", own)}
+    found = parts(check("packaged.conf", "--cinder", **change))
 
-    assert found["Backups"] == ["swift, a driver of Holdfast; does not start with these options"]
+    assert found["Backups"] == [f"{path}: no driver for it"]
     steps = " ".join(found["Next"])
     assert "holdfast-backup --config-file" not in steps and "Stop cinder-volume:" in steps
 

@@ -20,13 +20,9 @@ FILES = Path(__file__).parent / "cinder"
 
 REFUSED = {
     "charm": {},
-    "devstack": {
-        "backup_driver",
-        "key_manager.backend",
-        "key_manager.fixed_key",
-    },
-    "kolla": {"backup_driver", "image_upload_use_cinder_backend"},
-    "openstack-ansible": {"backup_swift_auth"},
+    "devstack": {"key_manager.backend", "key_manager.fixed_key"},
+    "kolla": set(),
+    "openstack-ansible": set(),
     "openstack-helm": set(),
     "tripleo": set(),
 }
@@ -91,7 +87,7 @@ def test_only_options_that_cinder_lacks_are_unknown(written: Written, tool: str)
     assert review is not None
     unknown = review.of_kind(AssignmentKind.UNKNOWN)
 
-    assert {one.entry.option for one in unknown if one.entry is not None} == UNKNOWN[tool]
+    assert {one.entry.option for one in unknown} == UNKNOWN[tool]
 
 
 @pytest.mark.parametrize("tool", REFUSED)
@@ -104,8 +100,7 @@ def test_a_service_starts_without_these_features(
         process, "serve", lambda conf, services, topic, name: started.append(services)
     )
     monkeypatch.setattr(program.log_output, "set_up", lambda conf, prog: None)  # type: ignore[attr-defined]
-    accepted = "backup_driver" if "backup_swift_auth" in REFUSED[tool] else REFUSED[tool]
-    names = accepted if isinstance(accepted, str) else ", ".join(accepted)
+    names = ", ".join(REFUSED[tool])
     path = written(tool, f"accept_unsupported = {names}" if names else "")
     leaves_backups = program is backup and "backup_driver" in names
     try:

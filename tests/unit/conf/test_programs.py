@@ -69,7 +69,7 @@ def test_what_is_accepted_does_not(start):
 
 
 def test_a_backend_that_is_not_served_does_not(start):
-    text = "[b3]\nimage_upload_use_cinder_backend = true"
+    text = "[b3]\nvolume_copy_bps_limit = 1"
 
     with pytest.raises(SystemExit):
         start(volume, f"{text.replace('b3', 'b2')}")

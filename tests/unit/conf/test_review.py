@@ -6,9 +6,10 @@ from __future__ import annotations
 import pytest
 from oslo_config import cfg
 
+from drivers.cinder import loading
 from worker import conf as config
 from worker.conf import ConfigError, backends
-from worker.conf.check import config_files
+from worker.conf.check import checker, config_files
 from worker.conf.cinder import defaults, no_effect, refused, unrelated
 from worker.conf.cinder.review import AssignmentKind, Review
 from worker.conf.cinder.table import BACKEND, Table
@@ -16,14 +17,12 @@ from worker.conf.cinder.table import BACKEND, Table
 TABLE = Table()
 
 UNSUPPORTED = {
-    "allowed_direct_url_schemes": "file, cinder",
     "backup_manager": "ours.BackupManager",
     "quota_driver": "ours.Quota",
     "volume_copy_bps_limit": "1048576",
     "volume_manager": "ours.VolumeManager",
 }
 UNSUPPORTED_OF_BACKENDS = {
-    "image_upload_use_cinder_backend": "1",
     "volume_copy_bps_limit": "1",
 }
 UNSUPPORTED_KEYS = {"backend": "vault", "fixed_key": "00"}
@@ -45,7 +44,7 @@ def review(load):
 
 def only(found, option):
     """Return the one finding about an option."""
-    [finding] = [f for f in found.findings if f.entry and f.entry.option == option]
+    [finding] = [f for f in found.findings if f.entry.option == option]
     return finding
 
 
@@ -103,19 +102,19 @@ def test_barbican_is_not_refused(review):
 
 def test_what_is_accepted_is_told_but_not_refused(review):
     found = review(
-        "accept_unsupported = image_upload_use_cinder_backend, key_manager.fixed_key",
-        section="image_upload_use_cinder_backend = true\n[key_manager]\nfixed_key = 00",
+        "accept_unsupported = volume_copy_bps_limit, key_manager.fixed_key",
+        section="volume_copy_bps_limit = 1\n[key_manager]\nfixed_key = 00",
     )
 
     assert found.refused() == []
-    assert only(found, "image_upload_use_cinder_backend").kind is AssignmentKind.OTHERWISE
+    assert only(found, "volume_copy_bps_limit").kind is AssignmentKind.OTHERWISE
     assert only(found, "fixed_key").text.endswith("this is not done, as accept_unsupported says")
 
 
 def test_accepting_one_does_not_accept_another(review):
     found = review(
-        "accept_unsupported = volume_copy_bps_limit",
-        section="image_upload_use_cinder_backend = 1",
+        "accept_unsupported = key_manager.fixed_key",
+        section="volume_copy_bps_limit = 1",
     )
 
     assert len(found.refused()) == 1
@@ -299,29 +298,76 @@ def test_backends_that_are_not_served_are_passed_over(review):
 
 
 @pytest.mark.parametrize(
-    ("text", "kind"),
+    ("text", "is_noted"),
     [
-        ("backup_driver = swift", AssignmentKind.REFUSED),
-        ("backup_driver = swift\nbackup_swift_auth = single_user", None),
-        ("backup_driver = swift\naccept_unsupported = backup_driver", AssignmentKind.OTHERWISE),
-        ("backup_driver = posix", None),
+        ("backup_driver = swift", True),
+        ("backup_driver = swift\nbackup_swift_auth = single_user", False),
+        ("backup_driver = posix", False),
     ],
 )
-def test_backups_in_the_name_of_others_are_refused(review, text, kind):
-    found = [f for f in review(text).findings if "per_user" in f.text]
+def test_the_limits_of_backups_in_the_accounts_of_users_are_noted(write, text, is_noted):
+    problems = checker.check([write(f"[DEFAULT]\n{text}\n")])
+    found = [problem for problem in problems if "per_user" in problem.text]
 
-    assert [finding.kind for finding in found] == ([kind] if kind else [])
+    assert [problem.fatal for problem in found] == [False] * is_noted
+    assert all("a restart ends running operations" in problem.text for problem in found)
 
 
-@pytest.mark.parametrize("text", ["", "accept_unsupported = backup_driver"])
-def test_the_backup_service_itself_is_refused_all_the_same(write, text):
-    path = write(f"[DEFAULT]\n{text}\n", "cinder.conf")
-    loaded = config.load(["--config-file", path], prog="holdfast-backup")
+@pytest.mark.parametrize("service", ["backup", "volume"])
+def test_cinders_defaults_start_both_services(write, service):
+    loaded = config.load(
+        ["--config-file", write("[DEFAULT]\n", "cinder.conf")], prog=f"holdfast-{service}"
+    )
 
-    with pytest.raises(ConfigError, match="per_user"):
-        config.reviewed(loaded, "backup")
-    assert config.reviewed(loaded, "volume") == []
+    assert config.reviewed(loaded, service) == []
     cfg.CONF.reset()
+
+
+GCS = "cinder.backup.drivers.gcs.GoogleBackupDriver"
+
+
+@pytest.mark.parametrize("path", [GCS, "cinder.backup.drivers.google.GoogleBackupDriver"])
+def test_a_store_of_cinders_says_what_it_needs_where_cinder_is_missing(load, monkeypatch, path):
+    from worker.conf.option_groups import backup
+
+    monkeypatch.setattr(loading, "installed", lambda: False)
+    with pytest.raises(ConfigError) as caught:
+        backup.driver_class(load(f"[DEFAULT]\nbackup_driver = {path}\n"))
+
+    assert ":2: [DEFAULT] backup_driver: Cinder is not installed" in str(caught.value)
+    assert "pip install 'holdfast[cinder]'" in str(caught.value)
+
+
+def test_a_former_path_of_cinders_is_the_present_one():
+    from worker.conf.option_groups import backup
+
+    assert backup.ours("cinder.backup.drivers.google.GoogleBackupDriver") == GCS
+    assert backup.is_adapted(GCS)
+    assert not backup.is_adapted("cinder.backup.drivers.posix")
+
+
+@pytest.mark.parametrize(
+    ("driver", "reader"), [(GCS, unrelated.DRIVERS), ("posix", unrelated.STORES)]
+)
+def test_options_of_a_store_of_cinders_are_its_own(review, driver, reader):
+    found = only(review(f"backup_driver = {driver}\nbackup_gcs_bucket = b"), "backup_gcs_bucket")
+
+    assert (found.kind, found.reader) == (AssignmentKind.ELSEWHERE, reader)
+
+
+def test_options_that_a_foreign_store_has_registered_are_its_own(write):
+    path = write("[DEFAULT]\nbackup_driver = maker.Store\nmaker_bucket = b\nmakr = b\n")
+    option = cfg.StrOpt("maker_bucket")
+    cfg.CONF.reset()
+    cfg.CONF.register_opt(option)
+    try:
+        judged = checker.examine([path]).review
+        found, other = only(judged, "maker_bucket"), only(judged, "makr")
+    finally:
+        cfg.CONF.unregister_opt(option)
+
+    assert (found.kind, found.reader) == (AssignmentKind.ELSEWHERE, unrelated.FOREIGN)
+    assert other.kind == AssignmentKind.UNKNOWN
 
 
 @pytest.mark.parametrize("store", sorted(refused.STORES))

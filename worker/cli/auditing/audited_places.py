@@ -56,7 +56,8 @@ class Store:
             driver = self._class(options.Settings(self._conf))
             yield from driver.list_backups(containers)
         except (NotImplementedError, AttributeError) as error:
-            raise Unable("its driver does not list backups") from error
+            reason = str(error) if isinstance(error, NotImplementedError) else ""
+            raise Unable(reason or "its driver does not list backups") from error
         except BackupDriverException as error:
             raise Unable(str(error)) from error
 

@@ -71,7 +71,9 @@ class BackupRequests:
             rows.keep()
         return Sent("create_backup", True, request_id, backup, *_CREATION)
 
-    def restore(self, backup: Record, volume: Record, *, new: bool) -> Sent:
+    def restore(
+        self, backup: Record, volume: Record, *, new: bool, past_damage: bool = False
+    ) -> Sent:
         """Restore a backup to a volume. :raises CommandError: it cannot be now."""
         require(backup, (BackupStatus.AVAILABLE,), "a restore of it")
         require(volume, (VolumeStatus.AVAILABLE,), "a restore to it")
@@ -88,15 +90,24 @@ class BackupRequests:
             )
             row = self._records.backups.get(backup.id)
             named = {"volume_id": volume.id, "volume_is_new": new}
+            if past_damage:
+                named["past_damage"] = True
             request_id = self._cast("restore_backup", row, **named)
             rows.keep()
         during, wanted = (VolumeStatus.RESTORING_BACKUP,), (VolumeStatus.AVAILABLE,)
         return Sent("restore_backup", True, request_id, volume, during, wanted)
 
-    def delete(self, backup: Record, *, force: bool) -> Sent:
-        """Delete a backup. :raises CommandError: others build on it, or it is in use."""
-        if found := self._records.backups.dependants(backup.id):
-            raise CommandError(f"backup {backup.id} is needed by {', '.join(found[:3])}")
+    def delete(self, backup: Record, *, force: bool, hand_on: bool = False) -> Sent:
+        """Delete a backup. :raises CommandError: others build on it, or it is in use.
+
+        :param hand_on: whether its data is handed on to backups that build on it.
+        """
+        if children := self._records.backups.dependants(backup.id):
+            self._require_handed_on(backup, children, hand_on)
+            # It stays available until none builds on it: a cinder-backup of the same host
+            # deletes each backup that is deleting when it starts.
+            request_id = self._cast("delete_from_chain", backup)
+            return Sent("delete_from_chain", True, request_id, backup)
         when = (*_DELETABLE, *_UNDER_WAY) if force else _DELETABLE
         require(backup, when, "its deletion" if force else "its deletion (or --force)")
         with self._rows() as rows:
@@ -104,6 +115,22 @@ class BackupRequests:
             request_id = self._cast("delete_backup", self._records.backups.get(backup.id))
             rows.keep()
         return Sent("delete_backup", True, request_id, backup, *_DELETION)
+
+    def consolidate(self, backup: Record) -> Sent:
+        """Make a full backup of one. :raises CommandError: it is a full one, or in use."""
+        require(backup, (BackupStatus.AVAILABLE,), "its consolidation")
+        if not backup.parent_id:
+            raise CommandError(f"backup {backup.id} is a full one: there is nothing to do")
+        request_id = self._cast("consolidate_backup", backup)
+        return Sent("consolidate_backup", True, request_id, backup)
+
+    def _require_handed_on(self, backup: Record, children: Sequence[str], hand_on: bool) -> None:
+        if not hand_on:
+            text = f"is needed by {', '.join(children[:3])}; --hand-on gives them its data"
+            raise CommandError(f"backup {backup.id} {text}")
+        require(backup, (BackupStatus.AVAILABLE,), "--hand-on")
+        for one in map(self._records.backups.get, children):
+            require(one, (BackupStatus.AVAILABLE,), f"the deletion of {backup.id}, its parent,")
 
     def export(self, backup: Record) -> dict[str, Any]:
         """Return a backup's record. :raises CommandError: the service refused."""

@@ -208,6 +208,8 @@ def _store(conf: cfg.ConfigOpts) -> str | None:
     except ConfigError:
         return None
     ours = option_groups.backup.ours(wanted)
+    if option_groups.backup.is_adapted(wanted):
+        return f"{ours}, Cinder's driver, through the adapter"
     return f"{ours}, a driver of Holdfast" if "." not in ours else ours
 
 

@@ -17,7 +17,7 @@ from functools import partial
 from oslo_config import cfg
 
 from drivers.compat import oslo_config
-from worker.conf import backends, image_cache, option_groups
+from worker.conf import backends, clone_uploads, image_cache, image_locations, option_groups
 from worker.conf.check import (
     bus,
     cluster_needs,
@@ -162,6 +162,8 @@ def _further(
         partial(backends.directory_faults, conf, found),
         partial(cluster_needs.faults, conf, found),
         partial(image_cache.warnings, conf, found),
+        partial(image_locations.warnings, conf, found),
+        partial(clone_uploads.warnings, conf, found),
         partial(_idle, conf, found),
         partial(_store, conf),
         partial(readable_files.faults, conf, found),
@@ -219,13 +221,12 @@ def _leases(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Probl
 
 
 def _store(conf: cfg.ConfigOpts) -> list[Problem]:
-    """Return the errors that forbid a start of the backup service only."""
+    """Return the errors that forbid a start of the backup service only, and limits of its store."""
     try:
-        backup.driver_class(conf)
+        return backup.limits(conf)
     except ConfigError as error:
         accepted = "backup_driver" in conf.accept_unsupported
         return [dataclasses.replace(error.problem, fatal=not accepted)]
-    return []
 
 
 def _drivers(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem]:

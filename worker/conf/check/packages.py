@@ -58,7 +58,7 @@ def command(conf: cfg.ConfigOpts, found: ConfigFiles) -> str:
 def _extras(conf: cfg.ConfigOpts, found: ConfigFiles) -> Iterator[str]:
     """Yield the extras of this project that are needed, some of them twice."""
     names = [backends.driver_name(conf, name) for name in conf.enabled_backends]
-    if any(name.startswith("cinder.") for name in names):
+    if any(name.startswith("cinder.") for name in names) or backup.is_adapted(conf.backup_driver):
         yield "cinder"
     if conf.image_service == "glance":
         yield "glance"

@@ -13,7 +13,6 @@ _KEYS = (
 _PARSER = "headers are read by a parser of our own, in bounded memory"
 _PROGRESS = "backup_enable_progress_timer is for every store here"
 _POOL = "threads are those of executor_thread_pool_size here"
-_SINGLE = "a backup logs in as itself (backup_swift_auth = single_user), so no catalogue is read"
 
 SERVICE: dict[str, str] = {
     "backdoor_port": "there is no backdoor",
@@ -24,16 +23,13 @@ SERVICE: dict[str, str] = {
     "backup_s3_enable_progress_timer": _PROGRESS,
     "backup_service_inithost_offload": "interrupted work always resumes beside new work",
     "backup_swift_enable_progress_timer": _PROGRESS,
-    "backup_swift_service_auth": _SINGLE,
-    "backup_swift_url": "as in Cinder with single_user: the login says where objects are",
-    "compression_format": "images are not compressed on upload",
+    "compression_format": "gzip is the only one",
     "compute_api_class": "there is no other compute service than Nova",
     "glance_api_ssl_compression": "TLS is never compressed",
-    "image_compress_on_upload": "images are not compressed on upload: qcow2 takes more room",
     "image_introspection_address_space_limit": _PARSER,
     "image_introspection_cpu_limit": _PARSER,
     "init_host_max_objects_retrieval": "volumes are read in batches always",
-    "keystone_catalog_info": _SINGLE,
+    "keystone_catalog_info": "the login of a store says where it is (backup_swift_auth_url)",
     "monkey_patch": "modules are not patched",
     "monkey_patch_modules": "modules are not patched",
     "periodic_fuzzy_delay": "the first report is sent at once",
@@ -41,7 +37,6 @@ SERVICE: dict[str, str] = {
     "reinit_driver_count": "a driver that does not come up is tried for ever, 1 to 60 s apart",
     "run_external_periodic_tasks": "there are none",
     "split_loggers": "requests are not logged in parts",
-    "swift_catalog_info": _SINGLE,
     "vmdk_allowed_types": "VMDK images are refused: only raw and qcow2 are read",
     "volume_service_inithost_offload": "interrupted work always resumes beside new work",
 }
@@ -50,7 +45,6 @@ SERVICE: dict[str, str] = {
 BACKEND: dict[str, str] = {
     "backend_native_threads_pool_size": _POOL,
     "enforce_multipath_for_image_xfer": "whether multipathd runs is not looked at",
-    "image_upload_use_internal_tenant": "only has a meaning with image_upload_use_cinder_backend",
     "num_volume_device_scan_tries": "os-brick looks three times",
     "suppress_requests_ssl_warnings": "these warnings are shown",
     "use_multipath_for_image_xfer": "the one in [DEFAULT] is for all backends",

@@ -38,20 +38,11 @@ _OWN_CLASS = "loads a class of your own in the place of Cinder's"
 _REMOVE = "remove it"
 
 
-def _names(*wanted: str) -> Callable[[str], bool]:
-    return lambda text: bool({word.strip().lower() for word in text.split(",")} & set(wanted))
-
-
 def _other_than(*known: str) -> Callable[[str], bool]:
     return lambda text: text.strip() not in ("", *known)
 
 
 SERVICE: dict[str, RefusedOption] = {
-    "allowed_direct_url_schemes": RefusedOption(
-        "clones volumes from the volumes in which Glance keeps its images",
-        "remove 'cinder', and images are copied through Glance",
-        when=_names("cinder"),
-    ),
     "backup_manager": RefusedOption(_OWN_CLASS, _REMOVE, services=BACKUP),
     "quota_driver": RefusedOption("counts quota by a class of your own", _REMOVE, services=BOTH),
     "volume_copy_bps_limit": RefusedOption(
@@ -63,10 +54,6 @@ SERVICE: dict[str, RefusedOption] = {
 """Options of [DEFAULT]."""
 
 BACKEND: dict[str, RefusedOption] = {
-    "image_upload_use_cinder_backend": RefusedOption(
-        "makes an image of a volume by cloning it and registering the clone's location in Glance",
-        "remove it, and the data is sent to Glance",
-    ),
     "volume_copy_bps_limit": RefusedOption(
         "bounds the bandwidth of copies by a control group",
         "remove it, systemd's IOReadBandwidthMax and IOWriteBandwidthMax do the same",
@@ -91,13 +78,6 @@ KEYS: dict[str, RefusedOption] = {
 }
 """Options of [key_manager]; its others do not matter without these."""
 
-PER_USER = RefusedOption(
-    "keeps backups in the name of the user who asks (backup_swift_auth = per_user)",
-    "set backup_swift_auth = single_user, with an account in backup_swift_user, or leave backups "
-    "to cinder-backup (accept_unsupported = backup_driver)",
-    services=BACKUP,
-)
-
 STORES: dict[str, RefusedOption] = {
     f"cinder.backup.drivers.{module}": RefusedOption(
         f"keeps backups in {store}",
@@ -105,12 +85,7 @@ STORES: dict[str, RefusedOption] = {
         "accept_unsupported = backup_driver",
         services=BACKUP,
     )
-    for module, store in (
-        ("ceph", "Ceph"),
-        ("gcs", "Google Cloud Storage"),
-        ("glusterfs", "GlusterFS"),
-        ("tsm", "IBM Spectrum Protect"),
-    )
+    for module, store in (("tsm", "IBM Spectrum Protect"),)
 }
 """Modules of which backup_driver names a class."""
 

@@ -45,14 +45,13 @@ class AssignmentKind(enum.Enum):
 class AssignmentFinding:
     """The effect of one.
 
-    :param entry: None for an option that no file sets.
     :param text: for an operator; may be empty.
     :param services: those that it prevents from starting.
     :param reader: the service or command that reads it instead of Holdfast.
     """
 
     kind: AssignmentKind
-    entry: ConfigEntry | None
+    entry: ConfigEntry
     text: str = ""
     services: frozenset[str] = BOTH
     reader: str = ""
@@ -61,8 +60,6 @@ class AssignmentFinding:
     def problem(self) -> Problem:
         """The printed form."""
         fatal = self.kind is AssignmentKind.REFUSED
-        if self.entry is None:
-            return Problem(None, None, "DEFAULT", "backup_driver", self.text, fatal)
         at = self.entry
         return Problem(at.file, at.line, at.section, at.option, self.text, fatal)
 
@@ -72,7 +69,6 @@ class Review:
 
     :param conf: it was read from these files.
     :param served: names of the backends that are looked at; None means all that are enabled.
-    :param service: volume or backup, where it is one that starts.
     """
 
     def __init__(
@@ -80,9 +76,7 @@ class Review:
         conf: cfg.ConfigOpts,
         found: ConfigFiles,
         served: Sequence[str] | None = None,
-        service: str = "",
     ) -> None:
-        self._service = service
         self._conf, self._found = conf, found
         self._served = conf.enabled_backends if served is None else served
         self._table = table.Table()
@@ -92,7 +86,7 @@ class Review:
         self._passed_over = {name.lower() for name in conf.enabled_backends} - self._backends
         self._drivers = names.drivers(found)
         self._elsewhere = names.sections(found)
-        self.findings = [*self._judged(), *self._absent()]
+        self.findings = list(self._judged())
 
     @property
     def release(self) -> str:
@@ -159,12 +153,15 @@ class Review:
         if name in no_effect.SERVICE:
             return _otherwise(entry, no_effect.SERVICE[name], option)
         if name in unrelated.SERVICE:
-            return AssignmentFinding(
-                AssignmentKind.ELSEWHERE, entry, reader=unrelated.SERVICE[name]
-            )
+            reader = unrelated.SERVICE[name]
+            if reader == unrelated.STORES and backup.is_adapted(self._conf.backup_driver):
+                reader = unrelated.DRIVERS
+            return AssignmentFinding(AssignmentKind.ELSEWHERE, entry, reader=reader)
         if self._table.find(table.BACKEND, name) or name in self._known[names.OF_BACKENDS]:
             text = "has no effect, nor has it in Cinder: backends read it from [backend_defaults]"
             return AssignmentFinding(AssignmentKind.OTHERWISE, entry, text)
+        if self._is_of_a_foreign_store(entry.option):
+            return AssignmentFinding(AssignmentKind.ELSEWHERE, entry, reader=unrelated.FOREIGN)
         return self._unknown(entry, name, "default")
 
     def _of_a_backend(self, entry: ConfigEntry, name: str) -> AssignmentFinding:
@@ -271,22 +268,11 @@ class Review:
             return unrelated.SERVICE
         return self._table.sections[table.BACKEND] if section in self._backends else ()
 
-    def _absent(self) -> Iterator[AssignmentFinding]:
-        """Judge combinations of options, and forbidden assignments."""
-        conf, written = self._conf, self._found.entries
-        if backup.ours(conf.backup_driver) != "swift" or conf.backup_swift_auth != "per_user":
-            return
-        wanted = ("backup_swift_auth", "backup_driver")
-        at = next((entry for entry in reversed(written) if entry.option in wanted), None)
-        text = str(refused.PER_USER)
-        # Who says nothing of backups, or leaves them to Cinder, does not start that service.
-        moves = any((entry.option or "").startswith("backup_") for entry in written)
-        if self._service == "backup" or (moves and "backup_driver" not in self._accepted):
-            yield AssignmentFinding(AssignmentKind.REFUSED, at, text, BACKUP)
-        else:
-            yield AssignmentFinding(
-                AssignmentKind.OTHERWISE, at, f"holdfast-backup does not start: {text}", BACKUP
-            )
+    def _is_of_a_foreign_store(self, name: str | None) -> bool:
+        """Return whether a store of another project has registered an option as it was loaded."""
+        wanted = backup.ours(self._conf.backup_driver)
+        is_foreign = "." in wanted and not wanted.startswith(_KNOWN_PACKAGES)
+        return is_foreign and name is not None and name in cfg.CONF
 
     def _is_cinders(self, section: str) -> bool:
         """Return whether a driver of Cinder reads this section."""

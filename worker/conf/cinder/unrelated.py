@@ -35,14 +35,11 @@ _SCHEDULER = """
 
 # backup_driver itself is looked at: one of these stores is an error.
 _STORES = """
-    backup_ceph_chunk_size backup_ceph_conf backup_ceph_image_journals backup_ceph_max_snapshots
-    backup_ceph_pool backup_ceph_stripe_count backup_ceph_stripe_unit backup_ceph_user
     backup_gcs_block_size backup_gcs_bucket backup_gcs_bucket_location backup_gcs_credential_file
     backup_gcs_enable_progress_timer backup_gcs_num_retries backup_gcs_object_size
     backup_gcs_project_id backup_gcs_proxy_url backup_gcs_reader_chunk_size
     backup_gcs_retry_error_codes backup_gcs_storage_class backup_gcs_user_agent
     backup_gcs_writer_chunk_size glusterfs_backup_mount_point glusterfs_backup_share
-    restore_discard_excess_bytes
     """
 
 # Only drivers use them.

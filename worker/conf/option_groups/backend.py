@@ -130,6 +130,18 @@ OPTS = [
         help="Number of the volumes of the image-volume cache, in each pool; 0: no limit.",
     ),
     cfg.BoolOpt(
+        "image_upload_use_cinder_backend",
+        default=False,
+        help="Keep a raw image of a volume in a clone of that volume, whose location Glance gets, "
+        "in place of sending the data. Glance needs a store of the type cinder.",
+    ),
+    cfg.BoolOpt(
+        "image_upload_use_internal_tenant",
+        default=False,
+        help="Whether such clones belong to cinder_internal_tenant_project_id, not to the project "
+        "of the image.",
+    ),
+    cfg.BoolOpt(
         "report_discard_supported",
         default=False,
         help="Report in connection info that freed blocks can be discarded.",

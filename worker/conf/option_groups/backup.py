@@ -8,16 +8,26 @@ from typing import Any
 from oslo_config import cfg
 
 from drivers.backup import options
+from drivers.cinder.backup_drivers import backup_loading
+from drivers.cinder.loading import PACKAGE, Unsuitable
 from drivers.interface.backup import BackupDriver
 from worker.conf import plugins
 from worker.conf.check import config_files
-from worker.conf.check.problems import ConfigError
+from worker.conf.check.problems import ConfigError, Problem
 from worker.conf.cinder import refused
 
 DRIVERS = "holdfast.backup_drivers"
 """Entry points of stores."""
 
+_FORMER = {
+    "cinder.backup.drivers.google.GoogleBackupDriver": (
+        "cinder.backup.drivers.gcs.GoogleBackupDriver"
+    ),
+}
+"""Former class paths of Cinder's drivers, which rows and files still name."""
+
 CINDER = {
+    "cinder.backup.drivers.ceph.CephBackupDriver": "ceph",
     "cinder.backup.drivers.nfs.NFSBackupDriver": "nfs",
     "cinder.backup.drivers.posix.PosixBackupDriver": "posix",
     "cinder.backup.drivers.s3.S3BackupDriver": "s3",
@@ -33,7 +43,8 @@ _DRIVER = cfg.StrOpt(
     default="posix",
     help="Where backups are kept: 'posix' in a directory, 'nfs' in a mounted share, 's3' in a "
     "bucket (pip install 'holdfast[s3]'), 'swift' in OpenStack's object store (pip install "
-    "'holdfast[swift]'), or the full path of a class. Cinder's own paths of these drivers mean "
+    "'holdfast[swift]'), 'ceph' in a pool of a Ceph cluster (packages python3-rados and "
+    "python3-rbd), or the full path of a class. Cinder's own paths of these drivers mean "
     "ours.",
 )
 
@@ -112,6 +123,11 @@ class Settings:
             raise AttributeError(name)
         return getattr(self._conf, name)
 
+    @property
+    def conf(self) -> cfg.ConfigOpts:
+        """All options, for drivers that need an account of the service."""
+        return self._conf
+
     def safe_get(self, name: str) -> Any:
         """Return the value, None where there is no such option."""
         try:
@@ -132,8 +148,25 @@ def ours(wanted: str) -> str:
     return CINDER.get(path, path)
 
 
+def is_adapted(wanted: str) -> bool:
+    """Return whether a value of ``backup_driver`` is a driver of Cinder without one of ours."""
+    return ours(wanted).startswith(f"{PACKAGE}.")
+
+
 def _class_path(wanted: str) -> str:
-    return _MODULES.get(wanted, wanted)
+    return _MODULES.get(wanted) or _FORMER.get(wanted, wanted)
+
+
+def limits(conf: cfg.ConfigOpts) -> list[Problem]:
+    """Return the promises that the configured driver cannot keep, as a problem that is not fatal.
+
+    :raises ConfigError: there is no such driver.
+    """
+    found, _services = driver_class(conf)
+    text = found.limits(Settings(conf))
+    if not text:
+        return []
+    return [config_files.of(conf).problem("DEFAULT", _DRIVER, text, fatal=False)]
 
 
 def driver_class(conf: cfg.ConfigOpts) -> tuple[type[BackupDriver], tuple[str, ...]]:
@@ -147,14 +180,42 @@ def driver_class(conf: cfg.ConfigOpts) -> tuple[type[BackupDriver], tuple[str, .
     if (refusal := refused.store(wanted)) is not None:
         raise ConfigError(config_files.of(conf).problem("DEFAULT", _DRIVER, str(refusal)))
     try:
-        found = plugins.load(CINDER.get(wanted, wanted), DRIVERS, "backup driver")
+        found = _load(CINDER.get(wanted, wanted))
     except plugins.LoadError as error:
         raise ConfigError(config_files.of(conf).problem("DEFAULT", _DRIVER, str(error))) from error
     if not (isinstance(found, type) and issubclass(found, BackupDriver)):
         text = f"{wanted} is not a backup driver (drivers.interface.backup.BackupDriver)"
         raise ConfigError(config_files.of(conf).problem("DEFAULT", _DRIVER, text))
     conf.register_opts(found.OPTS)
-    own = f"{found.__module__}.{found.__qualname__}"
+    wrapped = getattr(found, "cinders", found)
+    own = f"{wrapped.__module__}.{wrapped.__qualname__}"
     cinders = [path for path in CINDER if CINDER[path] == wanted or path == wanted]
     said = [wanted] if "." in wanted else []
-    return found, tuple(dict.fromkeys((*cinders, *said, own)))
+    former = [path for path, new in _FORMER.items() if new == wanted]
+    return found, tuple(dict.fromkeys((*cinders, *said, own, *former)))
+
+
+def _load(wanted: str) -> object:
+    """Return the class that an option names, a driver of Cinder's within an adapter."""
+    if wanted.startswith(f"{PACKAGE}."):
+        return _cinders(wanted)
+    try:
+        found = plugins.load(wanted, DRIVERS, "backup driver")
+    except plugins.LoadError as error:
+        if getattr(error.__cause__, "name", None) != "eventlet":
+            raise
+        return _cinders(wanted)  # a third-party driver for Cinder imports Cinder
+    if not backup_loading.is_cinders(found):
+        return found
+    with plugins.explained(wanted):
+        return backup_loading.adapted(found)
+
+
+def _cinders(wanted: str) -> object:
+    try:
+        with plugins.explained(wanted):
+            return backup_loading.load(wanted)
+    except plugins.LoadError as error:
+        if isinstance(error.__cause__, Unsuitable):
+            raise plugins.LoadError(str(error.__cause__)) from error
+        raise

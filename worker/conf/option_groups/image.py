@@ -49,6 +49,12 @@ OPTS = [
         help="Whether images of another format than raw are refused, at creation and at upload, "
         "instead of converted.",
     ),
+    cfg.BoolOpt(
+        "image_compress_on_upload",
+        default=True,
+        help="Whether the data in a qcow2 image of a volume is compressed: that takes more time of "
+        "the processor, and less room.",
+    ),
     cfg.StrOpt(
         "verify_glance_signatures",
         default="enabled",

@@ -15,6 +15,7 @@ from flows.errors import BackupNotFound
 from flows.statuses import BackupStatus
 from worker.db import models
 from worker.db.column_values import is_key, now
+from worker.db.commit import stop_if_committed
 from worker.db.criteria import same
 from worker.db.database import Database
 from worker.db.records import backup_chains
@@ -145,6 +146,31 @@ class Backups:
                 connection.execute(_MORE, {"which": parent_id})
 
         self._db.write(work)
+
+    def switch(self, backup_id: str, former: str, *, when: Collection[str], **columns: Any) -> bool:
+        """Have a row name another copy of its backup, and count it with its new parent; once."""
+        change = (
+            sa.update(_T)
+            .where(
+                _T.c.id == backup_id,
+                _T.c.service_metadata == former,
+                _T.c.status.in_(when),
+                _T.c.deleted == sa.false(),
+            )
+            .values(**columns)
+        )
+
+        def work(connection: sa.Connection) -> bool:
+            before = self._rows.stored(connection, backup_id) or {}
+            if not connection.execute(change).rowcount:
+                stop_if_committed(connection)
+                return bool(before.get("service_metadata") == columns["service_metadata"])
+            for parent_id, count in ((before["parent_id"], _LESS), (columns["parent_id"], _MORE)):
+                if parent_id and before["parent_id"] != columns["parent_id"]:
+                    connection.execute(count, {"which": parent_id})
+            return True
+
+        return self._db.write(work)
 
     def destroy(self, backup_id: str, *, release: Mapping[str, int] | None = None) -> bool:
         """Soft-delete the row, take it off its parent's count, and give its quota back."""

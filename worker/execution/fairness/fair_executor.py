@@ -25,6 +25,8 @@ class FairExecutor:
     :param threads: how much work runs at once.
     :param reserved: further threads, for projects of which nothing runs.
     :param most: returns a limit below ``threads``, at which no further thread is used; 0 for none.
+        It is called once, and again by :meth:`limits_changed`: an option takes 50 us to be read,
+        and each operation asks several times.
     """
 
     def __init__(
@@ -38,8 +40,9 @@ class FairExecutor:
     ) -> None:
         self._executor = ThreadPoolExecutor(threads + reserved, thread_name_prefix=name)
         self._threads, self._most = threads, most
+        self._limit = most()
         self._queue: FairQueue[_Work] = FairQueue(
-            self.places, lambda: 0 if most() else reserved, limits
+            self.places, lambda: 0 if self._limit else reserved, limits
         )
         self._guard = threading.Lock()
         self._closed = False
@@ -69,7 +72,7 @@ class FairExecutor:
 
     def places(self) -> int:
         """Return how much work runs at once, without the further threads."""
-        limit = self._most()
+        limit = self._limit
         return min(limit, self._threads) if limit else self._threads
 
     def begins(self, project: str) -> bool:
@@ -78,8 +81,9 @@ class FairExecutor:
             return self._queue.begins(project)
 
     def limits_changed(self) -> None:
-        """Begin work that waits only because of limits that are higher by now."""
+        """Apply the limits as they are by now; begin work that waited only because of them."""
         with self._guard:
+            self._limit = self._most()
             self._queue.limits_changed()
             if not self._closed:
                 self._start()

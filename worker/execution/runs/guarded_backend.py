@@ -28,6 +28,10 @@ class BackendWithLocks:
         """Return the driver. :raises DriverNotInitialized: it is not up."""
         return _DriverWithLocks(self._backend.require_driver(), self._require)
 
+    def driver_for(self, request: Any, backup: Any) -> Any:
+        """Return the driver of a backup service for one request."""
+        return _DriverWithLocks(self._backend.driver_for(request, backup), self._require)
+
     def any_driver(self) -> Any:
         """Return the driver, even if it is not up."""
         return _DriverWithLocks(self._backend.any_driver(), self._require)
@@ -66,3 +70,7 @@ class BackendWithoutDriver:
     def require_driver(self) -> Any:
         """Refuse. :raises DriverNotInitialized: always."""
         raise DriverNotInitialized(str(self._reason))
+
+    def driver_for(self, request: Any, backup: Any) -> Any:
+        """Refuse. :raises DriverNotInitialized: always."""
+        return self.require_driver()

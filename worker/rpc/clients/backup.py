@@ -16,8 +16,10 @@ from worker.rpc.clients.service import Encoder, RemoteMethod, ServiceClient, cal
 METHODS: Mapping[str, RemoteMethod] = {
     "create_backup": cast("2.0", "backup"),
     "continue_backup": cast("2.0", "backup backup_device"),
-    "restore_backup": cast("2.0", "backup volume_id", "volume_is_new"),
+    "restore_backup": cast("2.0", "backup volume_id", "volume_is_new past_damage"),
     "delete_backup": cast("2.0", "backup"),
+    "delete_from_chain": cast("2.0", "backup"),
+    "consolidate_backup": cast("2.0", "backup"),
     "export_record": call("2.0", "backup"),
     "import_record": cast("2.0", "backup backup_service backup_url backup_hosts"),
     "reset_status": cast("2.0", "backup status"),
@@ -26,7 +28,7 @@ METHODS: Mapping[str, RemoteMethod] = {
     "get_log_levels": call("2.1", "log_request"),
     "publish_service_capabilities": cast("2.2", fanout=True),
 }
-"""Every method of the backup service, by its name."""
+"""Every method of the backup service, by its name; Cinder has none for chains."""
 
 _ENCODED: Mapping[str, Encoder] = {"backup": objects.backup}
 

@@ -32,13 +32,15 @@ class PutBack(Axis):
     def strikes(self) -> list[Strike]:
         """Return a strike for each write of the journal but the last, of each way.
 
-        A last step that fails is left out: it would fail again after the end.
+        A last step that fails is left out: it would fail again after the end. So is an operation
+        that leaves its resource as before when it fails.
         """
         return [
             Strike(way, f"state#{number}", self.name)
             for way, course in self.campaign.known.items()
             for number in range(max(0, course.states - 1))
             if not way.plan.broken_at_once
+            and not (way.case.repeated and (way.broken_step or way.broken_call))
         ]
 
     def strike(self, batch: Sequence[Strike]) -> list[Verdict]:

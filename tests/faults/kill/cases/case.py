@@ -33,6 +33,8 @@ class Case:
     :param arrange: makes the resources before it and returns the message.
     :param call: whether its caller waits for an answer.
     :param undone: whether it may be undone after a kill, as its caller has gone.
+    :param repeated: whether a failed one is done again from an older copy of the journal: its
+        resource is as before then. A power cut does not take its end back, which is on the disk.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Case:
     version: str = "3.0"
     call: bool = False
     undone: bool = False
+    repeated: bool = False
 
     def prepare(self, world: World) -> Asked:
         """Arrange it in a project of its own."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 
 from flows.volume import create_from_image, reimage, upload
+from flows.volume.image_volumes import upload_by_clone
 from tests.faults.kill.cases.case import Asked, Case
 from tests.faults.kill.world import World
 
@@ -20,8 +21,18 @@ def _create(world: World, project: str, *, disk_format: str) -> Asked:
     return _on(volume.id, project, image["id"], volume=volume, request_spec=spec)
 
 
-def _upload(world: World, project: str) -> Asked:
-    volume, image = world.volume(project, "uploading"), world.image("qcow2", data=False)
+def _create_from_volume(world: World, project: str) -> Asked:
+    source, volume = world.volume(project), world.volume(project, "creating", made=False)
+    place = {"locations": [{"url": f"cinder://{source.id}"}], "owner": project}
+    image = world.image("raw", **place)
+    spec = {"image_id": image["id"], "volume_properties": {"size": 1}}
+    asked = _on(volume.id, project, image["id"], volume=volume, request_spec=spec)
+    asked.roles["source"] = source.id
+    return asked
+
+
+def _upload(world: World, project: str, *, disk_format: str) -> Asked:
+    volume, image = world.volume(project, "uploading"), world.image(disk_format, data=False)
     return _on(volume.id, project, image["id"], volume_id=volume.id, image_meta=image)
 
 
@@ -50,7 +61,19 @@ CASES = (
         )
         for kind in ("raw", "qcow2")
     ),
-    Case("upload", "copy_volume_to_image", upload.flow, _upload),
+    Case(
+        "create from image in a volume",
+        "create_volume",
+        create_from_image.flow,
+        _create_from_volume,
+    ),
+    *(
+        Case(name, "copy_volume_to_image", factory, functools.partial(_upload, disk_format=kind))
+        for name, factory, kind in (
+            ("upload", upload.flow, "qcow2"),
+            ("upload by clone", upload_by_clone.flow, "raw"),
+        )
+    ),
     Case("reimage", "reimage", reimage.flow, _reimage, "3.20"),
     Case("reimage from snapshot", "reimage", reimage.flow, _reimage_from_snapshot, "3.20"),
 )

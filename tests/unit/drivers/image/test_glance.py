@@ -24,7 +24,9 @@ def connect(tmp_path):
         conf = cfg.ConfigOpts()
         conf.register_opts(GlanceImages.OPTS)
         conf(["--config-file", str(place)], default_config_files=[])
-        return glance_server._session(conf), glance_server._place(conf)
+        return glance_server._session(
+            conf, glance_server.GlanceServer(conf, None).account
+        ), glance_server._place(conf)
 
     return connect
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import hashlib
 import os
 import struct
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 
 from drivers import blockio
 from drivers.blockio import BlockFile
+from drivers.disk_formats import recognised
 from drivers.image import formats
 from drivers.image import qemu_img as converter
 from drivers.image.directory import DirectoryImages
@@ -450,26 +452,80 @@ class _Bytes:
 
 
 class TestStore:
-    @pytest.mark.parametrize("kind", ["raw", "qcow2"])
+    @pytest.mark.parametrize(
+        ("kind", "program_name"),
+        [
+            ("raw", "raw"),
+            ("qcow2", "qcow2"),
+            ("vmdk", "vmdk"),
+            ("vdi", "vdi"),
+            ("vhd", "vpc"),
+            ("vhdx", "vhdx"),
+            ("ploop", "parallels"),
+        ],
+    )
     def test_the_image_has_the_volumes_data(
-        self, images: Any, transport: Any, disk: Path, tmp_path: Path, kind: str
+        self,
+        images: Any,
+        transport: Any,
+        disk: Path,
+        tmp_path: Path,
+        kind: str,
+        program_name: str,
     ) -> None:
         image = images.create(None, {"disk_format": kind})
         told: list[float] = []
         store(transport, image, disk, Pace(told.append))
 
         stored = tmp_path / "images" / image["id"]
-        if kind == "qcow2":
-            qemu_img("convert", "-f", "qcow2", "-O", "raw", stored, tmp_path / "back")
+        if kind != "raw":
+            assert recognised(stored.read_bytes()[:1024]) == program_name
+            qemu_img("convert", "-f", program_name, "-O", "raw", stored, tmp_path / "back")
             stored = tmp_path / "back"
         assert stored.read_bytes() == disk.read_bytes()
         assert told == sorted(told) and told[-1] == 1
         assert left(transport) == []
 
-    def test_a_format_that_is_not_written(self, images: Any, transport: Any, disk: Path) -> None:
-        image = images.create(None, {"disk_format": "vmdk"})
+    def test_the_data_in_qcow2_is_compressed_on_demand(
+        self, images: Any, disk: Path, tmp_path: Path
+    ) -> None:
+        disk.write_bytes(b"text that repeats itself, " * 100_000)
+        sizes = []
+        for compresses in (False, True):
+            aside, image = tmp_path / "aside", images.create(None, {"disk_format": "qcow2"})
+            store(
+                ImageTransport(images, aside, ConversionLimits(), compresses=compresses),
+                image,
+                disk,
+            )
+            sizes.append((tmp_path / "images" / image["id"]).stat().st_size)
 
-        with pytest.raises(ImageUnacceptable, match="vmdk"):
+        assert sizes[1] < sizes[0] / 5
+
+    @pytest.mark.parametrize("kind", ["raw", "qcow2"])
+    def test_an_image_is_packed_as_a_whole(
+        self, images: Any, transport: Any, disk: Path, tmp_path: Path, kind: str
+    ) -> None:
+        formats = {"disk_format": kind, "container_format": "compressed"}
+        image = images.create(None, formats)
+        store(transport, image, disk)
+
+        stored = tmp_path / "unpacked"
+        stored.write_bytes(gzip.decompress((tmp_path / "images" / image["id"]).read_bytes()))
+        if kind == "qcow2":
+            qemu_img("convert", "-f", "qcow2", "-O", "raw", stored, tmp_path / "back")
+            stored = tmp_path / "back"
+        assert stored.read_bytes() == disk.read_bytes()
+
+    @pytest.mark.parametrize(
+        "formats", [{"disk_format": "qed"}, {"disk_format": "raw", "container_format": "ova"}]
+    )
+    def test_a_format_that_is_not_written(
+        self, images: Any, transport: Any, disk: Path, formats: dict[str, str]
+    ) -> None:
+        image = images.create(None, formats)
+
+        with pytest.raises(ImageUnacceptable, match="qed|ova"):
             store(transport, image, disk)
 
     @pytest.mark.parametrize(

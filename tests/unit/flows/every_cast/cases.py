@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flows.context import ImageCacheOptions
+from drivers.interface.errors import ImageCopyFailure
+from flows.context import CloneUploads, ImageCacheOptions
 from flows.factories import Factory
 from flows.group import create as group_create
 from flows.group import create_from, create_snapshot, delete_snapshot, replicate
@@ -19,9 +20,19 @@ from flows.host import failover
 from flows.snapshot import create as snapshot_create
 from flows.snapshot import delete as snapshot_delete
 from flows.snapshot import manage as snapshot_manage
-from flows.volume import create, create_from_image, delete, extend, manage, reimage, revert, upload
+from flows.volume import (
+    create,
+    create_from_image,
+    delete,
+    extend,
+    manage,
+    reimage,
+    revert,
+    upload,
+)
 from flows.volume.image_cache import create as cached
 from flows.volume.image_cache import evict, fill
+from flows.volume.image_volumes import upload_by_clone
 from flows.volume.migration import complete, migrate, retype
 from tests.unit.flows.every_cast import group_cases as groups
 from tests.unit.flows.world import migrations
@@ -170,6 +181,16 @@ def _cloned_image(world: World) -> None:
     world.driver.plan["clone_image"] = clone
 
 
+def _in_image_volume(world: World) -> None:
+    _from_image(world)
+    world.options = dataclasses.replace(world.options, clone_image_volumes=True)
+    source_id = "5d0a6a3e-1c1c-4f4d-9df5-2b7a8f3f2c11"
+    world.add_volume(source_id, project_id="glance")
+    world.db.pairs["metadata", source_id] = {"image_owner": "p"}
+    world.images.service.images["i1"]["owner"] = "p"
+    world.images.service.locations = None, [{"url": f"cinder://{source_id}", "metadata": {}}]
+
+
 def _in_cache(world: World) -> None:
     _from_image(world)
     world.options = dataclasses.replace(world.options, image_cache=CACHE)
@@ -190,6 +211,16 @@ def _evicted(world: World) -> None:
 def _upload(world: World) -> None:
     world.add_volume(status="uploading")
     world.images.service.images["i2"] = {"id": "i2", "status": "queued", "disk_format": "raw"}
+
+
+def _upload_by_clone(world: World) -> None:
+    _upload(world)
+    world.options = dataclasses.replace(world.options, clone_uploads=CloneUploads("internal", "i"))
+
+
+def _upload_refused_clone(world: World) -> None:
+    _upload_by_clone(world)
+    world.images.service.refusal = ImageCopyFailure("no service role")
 
 
 def _reimage(world: World) -> None:
@@ -250,10 +281,28 @@ CASES = [
     Case("manage-snapshot", snapshot_manage.flow, _manage_snapshot, {**_S, **REF}),
     Case("image-create", create_from_image.flow, _from_image, {**_V, **CREATE, "image_id": "i1"}),
     Case("image-clone", create_from_image.flow, _cloned_image, {**_V, **CREATE, "image_id": "i1"}),
+    Case(
+        "image-volume",
+        create_from_image.flow,
+        _in_image_volume,
+        {**_V, **CREATE, "image_id": "i1"},
+    ),
     Case("image-cached", cached.flow, _in_cache, {**_V, **CREATE, "image_id": "i1"}),
     Case("image-fill", fill.flow, _full_cache, {**_V, **FILL, "image_id": "i1"}),
     Case("image-evict", evict.flow, _evicted, {**_V, **DELETE, "image_id": "i1"}),
     Case("upload", upload.flow, _upload, {**_V, "image_meta": {"id": "i2"}}),
+    *(
+        Case(
+            name,
+            upload_by_clone.flow,
+            arrange,
+            {**_V, "image_meta": {"id": "i2"}, "image_volume_id": "c1"},
+        )
+        for name, arrange in (
+            ("upload-by-clone", _upload_by_clone),
+            ("upload-refused-clone", _upload_refused_clone),
+        )
+    ),
     Case(
         "reimage", reimage.flow, _reimage, {**_V, "image_meta": {"id": "i1"}, "snapshot_id": None}
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drivers.interface.errors import ImageNotFound
+from drivers.interface.errors import ImageCopyFailure, ImageNotFound
 
 IMAGE = {
     "id": "i1",
@@ -27,21 +27,45 @@ class Service:
 
     def __init__(self) -> None:
         self.images: dict[str, dict[str, Any]] = {"i1": dict(IMAGE)}
+        self.locations: Any = "file:///i1", None
+        self.looks = self.outage = 0
+        self.added_status = "active"
+        self.refusal: Exception | None = None
+        self.added: list[tuple[str, str, dict[str, str]]] = []
 
     def show(self, context: Any, image_id: str) -> dict[str, Any]:
+        if self.outage > 0:
+            self.outage -= 1
+            raise ImageCopyFailure("503: no server answers")
         if image_id not in self.images:
             raise ImageNotFound(f"no image {image_id}")
-        return dict(self.images[image_id])
+        image = self.images[image_id]
+        if image["status"] == "importing":
+            self.looks -= 1
+            if self.looks < 0:
+                image["status"] = "active"
+        return dict(image)
 
     def get_location(self, context: Any, image_id: str) -> Any:
-        return "file:///i1", None
+        return self.locations
+
+    def add_location(self, context: Any, image_id: str, url: str, metadata: Any) -> None:
+        """Take a location, unless there is a refusal; the image is active after some looks."""
+        self.added.append((image_id, url, dict(metadata)))
+        if self.refusal is not None:
+            raise self.refusal
+        self.images[image_id]["status"] = "importing" if self.looks else self.added_status
+        self.locations = None, [{"url": url}]
 
     def delete(self, context: Any, image_id: str) -> None:
         self.images.pop(image_id, None)
 
 
 class Images:
-    """Writes the image's id to the volume's path; an object that is ``aside`` has to go."""
+    """Writes the image's id to the volume's path; an object that is ``aside`` has to go.
+
+    As Glance, it takes data only for an image without any.
+    """
 
     def __init__(self) -> None:
         self.service = Service()
@@ -62,6 +86,9 @@ class Images:
         self, context: Any, image: Any, file: Any, key: str, pace: Any, placement: Any
     ) -> None:
         self.aside.add(key)
+        status = self.service.images[image["id"]]["status"]
+        if status not in ("queued", "saving"):
+            raise ImageCopyFailure(f"409: image {image['id']} is {status}, and takes no data")
         self.placements.append(dict(placement))
         self.service.images[image["id"]] |= {"status": "saving"}
         if "store" in self.plan:

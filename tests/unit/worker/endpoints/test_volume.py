@@ -9,13 +9,15 @@ import pytest
 
 from flows.group import create_from, create_snapshot, delete, update
 from flows.volume import create, create_from_image, manage, reimage, upload
+from flows.volume.image_volumes import upload_by_clone
 from flows.volume.migration import complete, migrate, retype
 from tests.dispatchers import backup_dispatcher, volume_dispatcher
 from tests.unit.rpc.samples import SAMPLES, of
 from worker.endpoints.group import GroupReplicationEndpoint
-from worker.endpoints.volume import RPC_VERSION
+from worker.endpoints.volume import RPC_VERSION, VolumeEndpoint
 from worker.rpc.dispatch import BadArguments, DirectCall, Dispatcher
 from worker.rpc.operation import Operation
+from worker.rpc.request_context import RequestContext
 
 VOLUME = "11111111-1111-1111-1111-111111111111"
 IMAGE = "22222222-2222-2222-2222-222222222222"
@@ -129,6 +131,24 @@ class TestImages:
         assert (uploaded.factory, reimaged.factory) == (upload.flow, reimage.flow)
         assert uploaded.args["image_meta"]["disk_format"] == "raw"
         assert reimaged.args["snapshot_id"] is None
+
+    @pytest.mark.parametrize(
+        ("formats", "by_clone"),
+        [
+            ({"disk_format": "raw", "container_format": "bare"}, True),
+            ({"disk_format": "raw"}, True),
+            ({"disk_format": "qcow2", "container_format": "bare"}, False),
+            ({"disk_format": "raw", "container_format": "compressed"}, False),
+        ],
+    )
+    def test_an_upload_by_clone_locks_both(self, formats: dict[str, str], by_clone: bool) -> None:
+        endpoint = VolumeEndpoint(clone_uploads=True)
+        meta = {"id": IMAGE, **formats}
+        asked = endpoint.copy_volume_to_image(RequestContext({}), VOLUME, meta)
+
+        assert asked.factory == (upload_by_clone.flow if by_clone else upload.flow)
+        ids = [VOLUME, *([asked.args["image_volume_id"]] if by_clone else [])]
+        assert asked.exclusive == tuple(f"{one}-delete_volume" for one in ids)
 
     def test_the_snapshot_of_a_reimage_stays_meanwhile(self, dispatcher: Dispatcher) -> None:
         reimaged = made(

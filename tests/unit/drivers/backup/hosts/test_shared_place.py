@@ -82,8 +82,10 @@ def test_a_bucket_is_named_with_its_endpoint_and_account() -> None:
 def test_a_container_of_swift_is_named_with_its_account() -> None:
     def place(**changes: Any) -> str | None:
         given = {"backup_swift_auth_url": "https://k.example.org/v3", "backup_swift_user": "u"}
+        given |= {"backup_swift_auth": "single_user"}
         return SwiftDriver.shared_place(options(SwiftDriver, **{**given, **changes}))
 
     assert place() == "https://k.example.org/v3/volumebackups (u)"
     assert place(backup_swift_project="p") == "https://k.example.org/v3/volumebackups (p u)"
     assert place(backup_swift_auth_url=None) is None
+    assert place(backup_swift_auth="per_user") is None

@@ -68,4 +68,20 @@ def test_a_pool_is_busy_at_the_limit_of_its_backend(held: Held) -> None:
 
     assert pool.is_busy
     held.most["backend"] = 0
+    held.executor.limits_changed()
     assert not pool.is_busy
+
+
+def test_the_limit_of_the_backend_is_not_read_for_each_piece_of_work() -> None:
+    read: list[int] = []
+
+    def most() -> int:
+        read.append(1)
+        return 3
+
+    executor = FairExecutor("read", 4, most=most)
+    for _ in range(3):
+        executor.submit("a", lambda: None).result(30)
+    executor.close()
+
+    assert len(read) == 1

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Durable progress of a transfer, as a small object in the pool of the backups.
+
+That of a backup has the name of its base image, so that it also keeps a second backup from
+writing there: two of them with one parent would mix on the image. It exists while a backup is
+being made, and stays after a kill. The same backup continues by it; another one waits, and fails
+when the object has not changed for :data:`STALE` seconds. It never takes over: the first writer
+may be alive, and would go on writing into the image of the second. The deletion of a backup
+removes its object. A service that has lost its object notices that at its next checkpoint, and
+gives up.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import Any
+
+from drivers.backup.ceph import ceph_cluster
+from drivers.backup.ceph.ceph_cluster import BackupPool, Conflict
+from drivers.interface.errors import BackupDriverException
+from drivers.interface.pace import Pace
+
+LOG = logging.getLogger(__name__)
+
+STALE = 600.0
+"""Seconds without a checkpoint of the owner after which another backup fails."""
+
+POLL_INTERVAL = 2.0
+
+
+class WriteProgress:
+    """The progress of one transfer.
+
+    :param name: of the object.
+    :param owner: fields that identify the transfer; those of another one are not continued.
+    :param saved: called with the offset of each checkpoint.
+    """
+
+    def __init__(self, pool: BackupPool, name: str, owner: dict[str, Any]) -> None:
+        self._pool = pool
+        self._name = name
+        self._owner = owner
+        self._data = b""
+        self.ready = False
+        """Whether the target is prepared for the first byte."""
+        self.offset = 0
+        """The end of the part that is durable in the target."""
+        self.moment = ""
+        """Name of the moment of the source of which that part is."""
+
+    def take(self, pace: Pace) -> None:
+        """Become the only transfer with that object, after the end of any other.
+
+        :raises BackupDriverException: the other one does not move.
+        :raises Exception: that ``pace`` raised.
+        """
+        seen, since, is_logged = b"", time.monotonic(), False
+        while True:
+            try:
+                self._data = self._text()
+                self._pool.create(self._name, self._data)
+                return
+            except Conflict:
+                found = self._pool.read(self._name)
+            if found is None:
+                continue
+            if self._is_own(found):
+                self._continue(found)
+                return
+            if found != seen:
+                seen, since = found, time.monotonic()
+            elif time.monotonic() - since > STALE:
+                raise BackupDriverException(self._advice(found))
+            if not is_logged:
+                LOG.info("%s: waits for the end of %s", _shown(self._text()), _shown(found))
+                is_logged = True
+            pace.tell(0.0)
+            with pace.waiting():
+                time.sleep(POLL_INTERVAL)
+
+    def start_over(self) -> None:
+        """Replace whatever is there, for a transfer that excludes no other."""
+        found = self._pool.read(self._name)
+        if found is not None and self._is_own(found):
+            self._continue(found)
+            return
+        self._data = self._text()
+        self._pool.write(self._name, self._data)
+
+    def save(self, offset: int, *, ready: bool = True) -> None:
+        """Write a checkpoint.
+
+        :raises BackupDriverException: the object was removed, or is another backup's.
+        """
+        self.offset, self.ready = offset, ready
+        data = self._text()
+        try:
+            self._pool.replace(self._name, self._data, data)
+        except Conflict as error:
+            text = f"{self._name} was removed or replaced meanwhile: this transfer ends"
+            raise BackupDriverException(text) from error
+        self._data = data
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.offset, self.ready, self.moment = 0, False, ""
+
+    def end(self) -> None:
+        """Remove the object, if it is of this transfer."""
+        found = self._pool.read(self._name)
+        if found is not None and self._is_own(found):
+            self._pool.remove(self._name)
+
+    def _continue(self, found: bytes) -> None:
+        known = ceph_cluster.json_of(found)
+        self._data = found
+        self.offset, self.ready = int(known.get("offset", 0)), bool(known.get("ready"))
+        self.moment = str(known.get("moment", ""))
+
+    def _advice(self, found: bytes) -> str:
+        owner = ceph_cluster.json_of(found).get("backup")
+        state = f"backup {owner} writes to the same image and has not moved for {STALE:.0f} s"
+        advice = "let its service resume it, or delete it, and repeat this backup"
+        remove = f"rados -p {self._pool.name} rm {self._name}"
+        rest = f"if no service runs it and it has no row any more: '{remove}'"
+        return f"{state}: {advice}; {rest}"
+
+    def _is_own(self, found: bytes) -> bool:
+        known = ceph_cluster.json_of(found)
+        return all(known.get(name) == value for name, value in self._owner.items())
+
+    def _text(self) -> bytes:
+        # The time makes each checkpoint differ from the one before, for those who wait.
+        now = time.time()
+        state = {"offset": self.offset, "ready": self.ready, "moment": self.moment, "at": now}
+        known = {**self._owner, **state}
+        return json.dumps(known, sort_keys=True).encode()
+
+
+def _shown(data: bytes) -> str:
+    return data.decode("utf-8", "replace")[:200]

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""holdfast backup prune: delete the backups of a volume that no rule keeps."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from flows.errors import FlowError
+from worker.cli.access import Access, CommandError
+from worker.cli.casting import on_demand
+from worker.cli.chains.retention import Retention, moment_of
+from worker.cli.lookup.candidates import Candidates
+from worker.cli.upkeep.outcome import Outcomes, with_dry_run
+
+if TYPE_CHECKING:
+    from drivers.interface.records import Record
+
+KEYS = ("volume_id", "policy", "action", "backup_id", "moment", "outcome", "reason")
+_WAIT = 86400.0
+
+
+class Prune(Outcomes):
+    """Delete the backups of a volume that none of the rules keeps; the newest one always is kept.
+
+    A backup on which kept ones build is deleted as by "backup delete --hand-on": they are given its
+    data. The newest is deleted first, and the command waits for the end of each deletion.
+
+    Examples:
+      holdfast backup prune --volume ID --keep-last 3 --keep-daily 7 --dry-run
+      holdfast backup prune --volume ID --keep-weekly 8 --keep-monthly 12 -f json
+
+    Exit status 0: all were deleted, or there was nothing to delete; 1: a deletion was refused or
+    failed; 2: wrong usage.
+    """
+
+    keys = KEYS
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Add the volume and the rules."""
+        parser = with_dry_run(super().get_parser(prog_name))
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        add = parser.add_argument
+        add("--volume", metavar="ID", required=True, help="whose backups; it may be deleted")
+        add("--keep-last", type=_count, default=0, metavar="N", help="the newest N")
+        for period, name in (("daily", "days"), ("weekly", "weeks"), ("monthly", "months")):
+            text = f"the newest one of each of the newest N {name} that have one"
+            add(f"--keep-{period}", type=_count, default=0, metavar="N", help=text)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        """Delete, or print the deletions."""
+        options = parsed_args
+        volume_id = self._volume_of_backups(options.volume)
+        retention = Retention(
+            options.keep_last, options.keep_daily, options.keep_weekly, options.keep_monthly
+        )
+        if not retention.is_set:
+            raise CommandError("say which are kept: --keep-last, -daily, -weekly or -monthly")
+        backups = self.access.records.backups.list(volume_id=volume_id)
+        pruning = Pruning(self.access, dry_run=options.dry_run)
+        rows = list(pruning.delete(retention.surplus(backups)))
+        if any(row["outcome"] in ("refused", "failed") for row in rows):
+            self.refuse()
+        return self.table(options, rows)
+
+    def _volume_of_backups(self, wanted: str) -> str:
+        """Return the whole id of a volume with backups, which may be deleted itself."""
+        found = Candidates("volume", wanted)
+        for backup in self.access.records.backups.list():
+            found.add(str(backup.volume_id), str(backup.volume_id))
+        return str(found.only("backup list"))
+
+
+class Pruning:
+    """Deletes backups in order, and waits for the end of each.
+
+    :param until: in monotonic seconds; no deletion begins later.
+    """
+
+    def __init__(self, access: Access, *, dry_run: bool, until: float = math.inf) -> None:
+        self._access = access
+        self._until = until
+        self._dry_run = dry_run
+
+    def delete(self, surplus: Sequence[Record], policy: str = "") -> Iterator[dict[str, Any]]:
+        """Delete backups, the newest first, and yield a row for each."""
+        gone: set[str] = set()
+        for backup in surplus:
+            if time.monotonic() > self._until:
+                return
+            children = self._access.records.backups.dependants(backup.id)
+            action = "hand on" if set(children) - gone else "delete"
+            gone.add(backup.id)
+            found = {
+                "volume_id": backup.volume_id,
+                "policy": policy,
+                "action": action,
+                "backup_id": backup.id,
+                "moment": moment_of(backup).isoformat(timespec="seconds"),
+                "reason": "",
+            }
+            if self._dry_run:
+                yield {**found, "outcome": "would be deleted"}
+                continue
+            yield {**found, **self._delete(backup)}
+
+    def _delete(self, backup: Record) -> dict[str, str]:
+        try:
+            row = self._access.records.backups.get(backup.id)
+            requests = on_demand.backup_requests(self._access)
+            sent = requests.delete(row, force=False, hand_on=True)
+        except (CommandError, FlowError) as error:
+            return {"outcome": "refused", "reason": str(error)}
+        try:
+            on_demand.wait_for_end(self._access, sent, lambda _line: None, _WAIT)
+        except CommandError as error:
+            return {"outcome": "failed", "reason": str(error)}
+        return {"outcome": "deleted"}
+
+
+def _count(text: str) -> int:
+    """Return a number of backups. :raises ArgumentTypeError: it is none."""
+    if not text.isascii() or not text.isdigit() or int(text) > 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of backups")
+    return int(text)
