@@ -14,6 +14,7 @@ import pytest
 
 from drivers.interface.records import Record
 from tests.functional.cloud import BACKEND, HOST, REQUEST, Cloud, encoded
+from tests.functional.local_driver import held_copies
 from tests.functional.operations.migration.pair import host
 from tests.functional.service import Service
 from tests.reading import blocks
@@ -21,8 +22,8 @@ from tests.servers import until
 
 HERE, THERE = f"{HOST}#{BACKEND}", "h2@b2#b2"
 MIB = 1024**2
-LONG = 384
-"""MiB of data, so that a copy takes long enough to be killed."""
+LONG = 32
+"""MiB of data, more than what a held copy has copied."""
 
 
 class World:
@@ -31,6 +32,7 @@ class World:
     def __init__(self, cloud: Cloud, second: Service, folder: Path) -> None:
         self.cloud, self.first, self.second = cloud, cloud.service, second
         self.here, self.there = folder / "here", folder / "there"
+        self.hold = folder / "hold"
 
     def start(self) -> None:
         """Start both."""
@@ -93,6 +95,18 @@ class World:
         """Return the volumes of a backend."""
         return sorted(path.name for path in folder.glob("volume-*"))
 
+    def begin_held(self) -> tuple[Record, str]:
+        """Begin the migration of a volume; its copies stand still until :meth:`release`."""
+        self.hold.touch()
+        volume, data = self.volume(LONG)
+        self.migrate(volume)
+        self.wait_for_copy()
+        return volume, data
+
+    def release(self) -> None:
+        """Let the copies go on."""
+        self.hold.unlink()
+
     def wait_for_copy(self, mib: int = 8) -> None:
         """Wait until some of the data is there."""
 
@@ -116,8 +130,13 @@ def world(
 ) -> Iterator[World]:
     database = f"sqlite:///{tmp_path / 'cinder.sqlite'}"
     fast: dict[str, Any] = {"graceful_shutdown_timeout": 1}
+
+    def held(**options: Any) -> Service:
+        environment = {held_copies.HOLD: str(tmp_path / "hold")}
+        return volume_service(module=held_copies.__name__, environment=environment, **options)
+
     first = {"volume_driver": "local", "local_path": tmp_path / "here"}
-    cloud = Cloud(volume_service, rabbit_url, database, tmp_path, first, DEFAULT=fast)
+    cloud = Cloud(held, rabbit_url, database, tmp_path, first, DEFAULT=fast)
     second = volume_service(
         bus=rabbit_url,
         database=database,
@@ -168,33 +187,30 @@ def test_there_and_back_again(world: World) -> None:
 
 
 def test_who_copies_is_killed(world: World) -> None:
-    volume, data = world.volume(LONG)
-    world.migrate(volume)
-    world.wait_for_copy()
+    volume, data = world.begin_held()
     world.first.kill()
     assert world.row(volume).migration_status == "migrating"
+    world.release()
     world.first.start()
 
     world.assert_moved(volume, data)
 
 
 def test_who_copies_is_stopped(world: World) -> None:
-    volume, data = world.volume(LONG)
-    world.migrate(volume)
-    world.wait_for_copy()
+    volume, data = world.begin_held()
     world.first.stop()
     assert world.row(volume).migration_status == "migrating"
+    world.release()
     world.first.start()
 
     world.assert_moved(volume, data)
 
 
 def test_both_are_killed(world: World) -> None:
-    volume, data = world.volume(LONG)
-    world.migrate(volume)
-    world.wait_for_copy()
+    volume, data = world.begin_held()
     world.second.kill()
     world.first.kill()
+    world.release()
     world.start()
 
     world.assert_moved(volume, data)
@@ -222,24 +238,22 @@ def test_a_stop_does_not_wait_for_the_destination(world: World) -> None:
 
 
 def test_it_was_cut_short_too_often(world: World) -> None:
-    volume, data = world.volume(LONG)
-    world.migrate(volume)
+    volume, data = world.begin_held()
     for _ in range(4):
         world.wait_for_copy()
         world.first.kill()
         for path in world.there.glob("volume-*"):
             os.truncate(path, 0)
-            os.truncate(path, 1024**3)  # so that it takes its time again
+            os.truncate(path, 1024**3)  # so that the next copy is seen
         world.first.start()
 
     world.assert_stayed(volume, data)
 
 
 def test_whoever_attaches_it_meanwhile_keeps_it(world: World) -> None:
-    volume, data = world.volume(LONG)
-    world.migrate(volume)
-    world.wait_for_copy()
+    volume, data = world.begin_held()
     attachment = world.cloud.attachment(volume, "attached")
     world.cloud.records.attachments.destroy(attachment.id)
+    world.release()
 
     world.assert_stayed(volume, data)
