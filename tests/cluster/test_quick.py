@@ -17,7 +17,7 @@ from tests.conftest import missing
 
 TTL = 6.0
 FAULTS = [
-    Fault("kill", 0, 2.5 * TTL, delay=0.5),
+    Fault("kill", 0, 2.5 * TTL, delay=0.5, taken_over=True),
     Fault("stop", 1, 1.0, delay=1.0),
     Fault("freeze", 1, 1.5 * TTL, delay=1.0),
     Fault("cut-database", 0, 1.5 * TTL, delay=1.0),

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from tests.cluster.backend.history import Line
 from tests.cluster.checks.calls import Interval, intervals
-from tests.cluster.checks.evidence import Evidence, Struck
+from tests.cluster.checks.evidence import Struck
 
 SLACK = 0.5
 """Seconds by which a call may seem to have begun after the fault that interrupted it."""
@@ -31,10 +32,10 @@ class Takeover:
     disturbed: bool = False
 
 
-def takeovers(evidence: Evidence) -> list[Takeover]:
+def takeovers(lines: Iterable[Line], faults: Sequence[Struck]) -> list[Takeover]:
     """Return the operations that were interrupted on one host and resumed on another."""
     calls: defaultdict[tuple[str, str], list[Interval]] = defaultdict(list)
-    for call in intervals(evidence.lines):
+    for call in intervals(lines):
         if call.first.request:
             calls[call.first.request, call.first.resource].append(call)
     found = []
@@ -42,9 +43,9 @@ def takeovers(evidence: Evidence) -> list[Takeover]:
         for one, other in zip(tries, tries[1:], strict=False):
             if one.finished or one.first.host == other.first.host:
                 continue
-            fault = _fault_of(one, other, evidence.faults)
+            fault = _fault_of(one, other, faults)
             if fault is not None and not fault.orderly:
-                found.append(_takeover(one, other, fault, evidence.faults))
+                found.append(_takeover(one, other, fault, faults))
     return found
 
 

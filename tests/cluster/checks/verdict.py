@@ -48,7 +48,7 @@ class Verdict:
             calls=len(calls.intervals(evidence.lines)),
             epochs=len(calls.epochs(evidence.lines)),
             findings=[finding for check in CHECKS for finding in check(evidence)],
-            takeovers=takeovers(evidence),
+            takeovers=takeovers(evidence.lines, evidence.faults),
             kinds=Counter(one.kind for one in evidence.faults if one.counted),
         )
 

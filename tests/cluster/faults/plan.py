@@ -36,6 +36,8 @@ class Fault:
     :param host: number of the host, or of the server's node.
     :param seconds: how long it lasts.
     :param delay: seconds after the one before.
+    :param taken_over: it strikes inside a call that takes long, and lasts at least until another
+        host has resumed that operation.
     """
 
     kind: str
@@ -43,6 +45,7 @@ class Fault:
     seconds: float
     direction: str = "both"
     delay: float = 0.0
+    taken_over: bool = False
 
     @property
     def is_of_host(self) -> bool:

@@ -8,19 +8,30 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
+from tests.cluster.backend import history
+from tests.cluster.checks.calls import intervals
 from tests.cluster.checks.evidence import Struck
+from tests.cluster.checks.takeovers import takeovers
 from tests.cluster.faults.plan import Fault
 from tests.cluster.faults.shared import ServerFaults
 from tests.cluster.rig import freezer
 from tests.cluster.rig.host import Host
 from tests.cluster.rig.setting import nodes
 from tests.cluster.rig.world import World
+from tests.servers import until
 from tests.servers.several.network import Direction
 
 SKEW = 30.0
 """Seconds by which a clock is set."""
+
+_LONG_CALL = 0.3
+"""Seconds after which a call is one of those that take seconds."""
+
+_PATIENCE = 60.0
+"""Seconds in which a host is inside such a call, and in which another host takes over."""
 
 FLAPS = 3
 """How often a host that flaps is killed."""
@@ -50,6 +61,8 @@ class Striker:
             lock = self._locks[self._victim(fault)]
         among_all = contextlib.nullcontext() if fault.is_of_host else self._servers.striking()
         with lock, among_all:
+            if fault.taken_over:
+                self._wait_for_call(self._host(fault).name)
             began = time.monotonic()
             with self._begin(fault):
                 ended = began + fault.seconds
@@ -58,6 +71,27 @@ class Striker:
                 if not fault.is_of_host:
                     self._servers.note(note)
                 time.sleep(fault.seconds)
+                if fault.taken_over:
+                    self._wait_for_takeover(note)
+
+    def _wait_for_call(self, host: str) -> None:
+        def is_inside() -> bool:
+            now = time.monotonic()
+            return any(
+                not call.finished and call.first.request and now - call.began > _LONG_CALL
+                for call in intervals(history.read(self._world.history))
+                if call.first.host == host
+            )
+
+        until(is_inside, _PATIENCE, f"{host} to be inside a call that takes long")
+
+    def _wait_for_takeover(self, note: Struck) -> None:
+        until(
+            lambda: takeovers(history.read(self._world.history), [note]),
+            _PATIENCE,
+            f"another host to resume what the {note.kind} has interrupted",
+        )
+        self.struck[self.struck.index(note)] = replace(note, ended=time.monotonic())
 
     def _missing(self, kind: str) -> str:
         if kind == "pause" and not freezer.is_possible():
