@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -52,22 +53,32 @@ class FairExecutor:
 
         :raises RuntimeError: the threads are closed.
         """
-        future: Future[None] = Future()
-        self._push(project, future, work, args)
+        (future,) = self.submit_all([(project, functools.partial(work, *args))])
         return future
+
+    def submit_all(self, works: Iterable[tuple[str, Callable[[], None]]]) -> list[Future[None]]:
+        """Run the work of projects as :meth:`submit` does; none begins before all wait for turns.
+
+        :param works: each with its project.
+        :raises RuntimeError: the threads are closed.
+        """
+        items = [(project, (Future[None](), work, ())) for project, work in works]
+        self._push(items)
+        return [future for _project, (future, _work, _args) in items]
 
     def start(self, project: str, work: Callable[..., None], *args: Any) -> None:
         """Run work of a project as :meth:`submit` does, without the memory of a future.
 
         :raises RuntimeError: the threads are closed.
         """
-        self._push(project, None, work, args)
+        self._push([(project, (None, work, args))])
 
-    def _push(self, project: str, *item: Any) -> None:
+    def _push(self, items: Iterable[tuple[str, _Work]]) -> None:
         with self._guard:
             if self._closed:
                 raise RuntimeError("no work is taken after the close")
-            self._queue.push(project, item)
+            for project, item in items:
+                self._queue.push(project, item)
             self._start()
 
     def places(self) -> int:

@@ -134,7 +134,7 @@ class ResumePool:
                 self._waiting.append(one)
                 return
         candidate.run.group_size = candidate.largest
-        self._submit(one)
+        self._submit([one])
 
     def hold(self) -> None:
         """Keep work until the next :meth:`start`: operations that are adopted together."""
@@ -175,15 +175,18 @@ class ResumePool:
         """Start a group beside the operations that still run; return all that run then."""
         for one in group:
             one.candidate.run.group_size = len(group) + len(running)
-        begun = {self._submit(one) for one in group}
-        return running | {one for one in begun if one is not None}
+        return running | set(self._submit(group))
 
-    def _submit(self, one: PendingWork) -> Future[None] | None:
+    def _submit(self, group: list[PendingWork]) -> list[Future[None]]:
+        """Let all wait for their turns before the first begins; return how they end."""
+        works: dict[FairExecutor, list[tuple[str, Work]]] = {}
+        for one in group:
+            works.setdefault(one.pool, []).append((one.candidate.run.project, one.work))
         try:
-            return one.pool.submit(one.candidate.run.project, one.work)
+            return [ended for pool, found in works.items() for ended in pool.submit_all(found)]
         except RuntimeError:
-            LOG.debug("not started before the stop; it stays in the journal")
-            return None
+            LOG.debug("not started before the stop: what is left stays in the journal")
+            return []
 
 
 def _left(running: set[Future[None]], quiet: float) -> set[Future[None]]:

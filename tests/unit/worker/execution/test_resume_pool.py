@@ -87,6 +87,20 @@ def test_those_that_were_interrupted_once_resume_together() -> None:
     assert [candidate.run.group_size for candidate in candidates] == [3, 3, 3]
 
 
+def test_the_last_project_of_many_operations_has_its_turn_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resume_pool, "THREADS", 1)
+    resumes, runs = ResumePool(), Runs()
+    for number in range(300):
+        resumes.submit(ResumeCandidate(Run(project="flood")), runs, f"flood {number}")
+    resumes.submit(ResumeCandidate(Run(project="other")), runs, "other")
+    resumes.start()
+    runs.wait(301)
+
+    assert runs.began[:3] == ["flood 0", "other", "flood 1"]
+
+
 def test_suspects_run_in_groups_after_the_others_and_the_least_suspected_first() -> None:
     resumes, runs = ResumePool(), Runs()
     candidates = {
