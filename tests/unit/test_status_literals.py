@@ -50,7 +50,7 @@ ALLOWED = {
     ("worker/conf/check/monitoring.py", "enabled"): "an option of traces",
     ("worker/conf/option_groups/tracing.py", "enabled"): "the same",
     ("worker/conf/option_groups/image.py", "enabled"): "a value of verify_glance_signatures",
-    ("worker/service/volume.py", "enabled"): "a value of verify_glance_signatures",
+    ("worker/service/flow_contexts/volume.py", "enabled"): "a value of verify_glance_signatures",
     ("worker/rpc/clients/volume.py", "error"): "an argument of migrate_volume_completion",
 }
 """File and word of the literals that are no statuses, or only read, with the reason."""

@@ -38,9 +38,9 @@ from worker.rpc.clients import scheduler
 from worker.rpc.clients.backup import BackupClient
 from worker.rpc.dispatch import Dispatcher
 from worker.rpc.request_context import RequestContext
-from worker.service import base, log_levels
-from worker.service.contexts import common_fields
+from worker.service import base, log_levels, receiving
 from worker.service.fence import HostFence
+from worker.service.flow_contexts.common import common_fields
 from worker.service.inputs import Identity, Inputs
 from worker.service.parts import Infrastructure, Parts
 from worker.service.start_stop import Service
@@ -86,7 +86,7 @@ def build(inputs: Inputs) -> Parts:
     # The limit is the host's; each process has its part of it.
     transfers = math.ceil(int(conf.backup_max_operations) / common.identity.processes)
     operations = base.make_pool(common, executor, data_transfers=transfers)
-    intake = base.make_intake(common, dispatcher, operations)
+    intake = receiving.make_intake(common, dispatcher, operations)
     adopted = _adopted(common)
     report = functools.partial(_report, common, backend, reports)
     interval = conf.backup_driver_stats_polling_interval
@@ -95,7 +95,7 @@ def build(inputs: Inputs) -> Parts:
         backend=backend,
         operations=operations,
         intake=intake,
-        servers=base.make_servers(common, targets, intake),
+        servers=receiving.make_servers(common, targets, intake),
         requests=base.make_requests(common, operations, dispatcher),
         adopter=base.make_adopter(common, operations, adopted.take),
         reporter=base.make_reporter(
@@ -246,7 +246,7 @@ def _recovery(
     def delete(backup: Record) -> None:
         client.cast(RequestContext.admin(), host, "delete_backup", backup=backup)
 
-    proof = base.make_proof(common, targets)
+    proof = receiving.make_proof(common, targets)
     return OrphanedBackups(
         common.records, common.journal, host, proof, common.stopping, contexts.internal, delete
     )

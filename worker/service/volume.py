@@ -12,20 +12,9 @@ import oslo_messaging
 from oslo_config import cfg
 from oslo_utils import units
 
-from drivers.compute.nova import Nova
 from drivers.interface.volume import VolumeDriver
-from flows.context import Options, VolumeServiceContext
 from flows.engine.flow_run import Observer
-from worker.adapters import image_service
-from worker.adapters.host_attach import HostAttacher
 from worker.adapters.object_pages import ObjectPages
-from worker.adapters.record_cache import RecordCache
-from worker.adapters.remote_services import (
-    RemoteBackupServices,
-    RemoteScheduler,
-    RemoteVolumeServices,
-)
-from worker.adapters.resource_locks import QueueLocks
 from worker.adapters.service_row import BackendServiceRow, RemoteFailovers
 from worker.adapters.submitted_operations import SubmittedOperations
 from worker.backends import replication_status, startup_sync
@@ -56,7 +45,6 @@ from worker.endpoints.service import (
     ServiceEndpoint,
 )
 from worker.endpoints.volume import RPC_VERSION, SnapshotEndpoint, VolumeEndpoint
-from worker.execution.concurrency import blocking
 from worker.execution.pools.operation_pool import OperationPool
 from worker.execution.timeouts import OperationTimeouts
 from worker.recovery.orphaned_volumes import OrphanedVolumes
@@ -66,9 +54,9 @@ from worker.rpc.clients.scheduler import SchedulerClient
 from worker.rpc.clients.volume import VolumeClient
 from worker.rpc.dispatch import Dispatcher
 from worker.rpc.request_context import RequestContext
-from worker.service import base, log_levels
-from worker.service.contexts import common_fields
+from worker.service import base, log_levels, receiving
 from worker.service.fence import HostFence
+from worker.service.flow_contexts.volume import VolumeContexts, volume_context
 from worker.service.inputs import Identity, Inputs
 from worker.service.parts import Infrastructure, Parts
 from worker.service.start_stop import Service
@@ -116,7 +104,9 @@ def build(name: str, inputs: Inputs) -> Parts:
     submitted = SubmittedOperations(
         dispatcher, common.journal, common.journal_retry, common.queue, common.identity.slot
     )
-    contexts = VolumeContexts(_context(common, configuration, backend, scheduler, row, submitted))
+    contexts = VolumeContexts(
+        volume_context(common, configuration, backend, scheduler, row, submitted)
+    )
     timeouts = OperationTimeouts.of(configuration)
     executor = base.make_executor(
         *(common, contexts, dispatcher),
@@ -127,8 +117,8 @@ def build(name: str, inputs: Inputs) -> Parts:
     operations = base.make_pool(
         common, executor, submitted=submitted, most=lambda: int(configuration.operations_max)
     )
-    intake = base.make_intake(common, dispatcher, operations)
-    unserved = base.make_unserved_queues(common)
+    intake = receiving.make_intake(common, dispatcher, operations)
+    unserved = receiving.make_unserved_queues(common)
     report = functools.partial(
         _report, common, backend, capabilities, scheduler, failovers, unserved
     )
@@ -138,7 +128,7 @@ def build(name: str, inputs: Inputs) -> Parts:
         backend=backend,
         operations=operations,
         intake=intake,
-        servers=base.make_servers(common, targets, intake),
+        servers=receiving.make_servers(common, targets, intake),
         requests=base.make_requests(common, operations, dispatcher),
         adopter=base.make_adopter(common, operations),
         reporter=base.make_reporter(
@@ -201,24 +191,6 @@ def operations() -> frozenset[str]:
         follower=unused,
     )
     return Dispatcher(methods, RPC_VERSION).journalled
-
-
-@dataclass(frozen=True)
-class VolumeContexts:
-    """The contexts of flows; each run has a cache of its own.
-
-    :param common: the context without a request.
-    """
-
-    common: VolumeServiceContext
-
-    def __call__(self, request: RequestContext, resumed: bool) -> VolumeServiceContext:
-        """Return the context of one run of a flow."""
-        return RecordCache().around(self.common, request=request, resumed=resumed)
-
-    def internal(self) -> VolumeServiceContext:
-        """Return the context of a flow that the service runs without a request."""
-        return self(RequestContext.admin(), False)
 
 
 @dataclass(frozen=True)
@@ -317,59 +289,6 @@ def _dispatcher(
     return Dispatcher(methods, RPC_VERSION)
 
 
-def _context(
-    common: Infrastructure,
-    configuration: Any,
-    backend: VolumeBackend,
-    scheduler: SchedulerClient,
-    row: BackendServiceRow,
-    submitted: SubmittedOperations,
-) -> VolumeServiceContext:
-    conf, records, transport = common.conf, common.records, common.transport
-    limiter = common.limiter
-    remote_volumes = RemoteVolumeServices(transport, conf.rpc_response_timeout, common.stopping)
-    remote_backups = RemoteBackupServices(transport, records, conf, common.stopping)
-    return VolumeServiceContext(
-        **common_fields(common),
-        backend=backend,
-        groups=records.by_group_kind,
-        attachments=records.attachments,
-        quotas=records.quotas,
-        initiators=records.initiators,
-        types=records.volume_types,
-        services=records.services,
-        host=records.on_host(common.identity.backend_rows),
-        service=blocking(row, limiter),
-        operations=blocking(submitted, limiter),
-        image_cache=records.image_cache,
-        locks=QueueLocks(common.queue, limiter),
-        scheduler=blocking(RemoteScheduler(scheduler, common.stopping), limiter),
-        volume_service=blocking(remote_volumes, limiter),
-        backup_service=blocking(remote_backups, limiter),
-        images=blocking(image_service.make(conf, limiter), limiter),
-        attacher=blocking(HostAttacher.from_conf(conf), limiter),
-        compute=blocking(Nova(conf), limiter),
-        options=flow_options(conf, configuration),
-    )
-
-
-def flow_options(conf: cfg.ConfigOpts, configuration: Any) -> Options:
-    """Return the options of flows.
-
-    :param configuration: of the backend.
-    """
-    return Options(
-        no_snapshot_gb_quota=conf.no_snapshot_gb_quota,
-        report_discard_supported=bool(configuration.safe_get("report_discard_supported")),
-        verify_signatures=conf.verify_glance_signatures == "enabled",
-        clone_image_volumes=image_locations.may_clone(conf),
-        disk_geometry=configuration.safe_get("disk_geometry"),
-        migration_create_timeout=float(conf.migration_create_volume_timeout_secs),
-        image_cache=image_cache.options(conf, configuration),
-        clone_uploads=clone_uploads.options(conf, configuration),
-    )
-
-
 def _recovery(
     common: Infrastructure,
     targets: Sequence[oslo_messaging.Target],
@@ -384,7 +303,7 @@ def _recovery(
             identity.backend_rows,
             contexts.internal,
             operations,
-            base.make_proof(common, targets),
+            receiving.make_proof(common, targets),
             stopping,
         ),
         StartupSync(records, common.queue, identity.backend_rows, stopping),

@@ -22,6 +22,7 @@ from worker.execution.concurrency import BlockingClient
 from worker.rpc.request_context import RequestContext
 from worker.service import backup, volume
 from worker.service.fence import HostFence
+from worker.service.flow_contexts.volume import flow_options
 from worker.service.parts import Parts
 from worker.service.start_stop import Service
 
@@ -235,9 +236,9 @@ class TestStart:
 def test_options_of_the_backend_reach_the_operations(conf: cfg.ConfigOpts) -> None:
     _, configuration = backends.configure(conf, "local")
 
-    options = volume.flow_options(conf, configuration)
+    options = flow_options(conf, configuration)
 
     assert (options.report_discard_supported, options.disk_geometry) == (True, "512e")
     assert options.verify_signatures is True
     conf.set_override("verify_glance_signatures", "disabled")
-    assert volume.flow_options(conf, configuration).verify_signatures is False
+    assert flow_options(conf, configuration).verify_signatures is False
