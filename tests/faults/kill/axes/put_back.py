@@ -21,6 +21,9 @@ from tests.faults.kill.verdict import Strike, Verdict, data_of, kind_of
 _QUESTIONS = ("get_backup_device", "backup_use_temp_snapshot", "secure_file_operations_enabled")
 """Calls that change nothing, of an operation whose resource stays in its status at the end."""
 
+_CLEARING = ("remove_copy",)
+"""Calls that remove what no row names, also once more: the facts show whether it was more."""
+
 _WRITTEN = b"written by a user %s"
 
 
@@ -89,5 +92,5 @@ class PutBack(Axis):
     def _calls(self, one: Asked) -> list[str]:
         """Return the calls of the driver since the start; of an ended operation there are none."""
         points = [point.partition("#")[0] for point in self.world.passed(one.resource)]
-        asked = {f"before driver.{name}" for name in _QUESTIONS}
+        asked = {f"before driver.{name}" for name in (*_QUESTIONS, *_CLEARING)}
         return [one for one in points if one.startswith("before driver.") and one not in asked]
