@@ -48,14 +48,18 @@ class GlanceStandIn(ThreadingHTTPServer):
 
     def client(self, *addresses: str, **options: Any) -> GlanceImages:
         """Return a client of these addresses, or of this server, which tries twice."""
-        conf = cfg.ConfigOpts()
-        conf.register_opts(GlanceImages.OPTS)
-        conf([], default_config_files=[])
-        known = {"auth_strategy": "noauth", "glance_num_retries": 1, "glance_request_timeout": 20}
-        known["glance_api_servers"] = list(addresses) or [f"http://{self.place}"]
-        for name, value in {**known, **options}.items():
-            conf.set_override(name, value)
-        return GlanceImages(conf)
+        return glance_client(*(addresses or [f"http://{self.place}"]), **options)
+
+
+def glance_client(*addresses: str, **options: Any) -> GlanceImages:
+    """Return a client of Glance without accounts, which tries twice."""
+    conf = cfg.ConfigOpts()
+    conf.register_opts(GlanceImages.OPTS)
+    conf([], default_config_files=[])
+    known = {"auth_strategy": "noauth", "glance_num_retries": 1, "glance_request_timeout": 20}
+    for name, value in {**known, "glance_api_servers": list(addresses), **options}.items():
+        conf.set_override(name, value)
+    return GlanceImages(conf)
 
 
 @contextmanager

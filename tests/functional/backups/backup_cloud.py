@@ -12,10 +12,10 @@ from typing import Any
 import oslo_messaging
 
 from drivers.interface.records import Record
-from tests.functional.cloud import BACKEND, NODE, PROJECT, REQUEST, USER, Cloud, encoded
+from tests.functional.cloud import BACKEND, NODE, PATIENCE, PROJECT, REQUEST, USER, Cloud, encoded
 from tests.functional.service import Service
 from tests.reading import blocks
-from tests.servers import patient
+from tests.servers import patient, until
 from worker.journal.journal import Journal
 
 GIB = 1024**3
@@ -125,14 +125,18 @@ class BackupCloud(Cloud):
         self.cast_backup("restore_backup", backup=row, volume_id=volume.id, volume_is_new=new)
 
     def failure_of(self, backup: Record) -> str:
-        """Return how the backup service's last operation on a backup failed."""
-        journal = self._backup_journal
+        """Wait until the backup service's last operation on a backup has failed; return how."""
+        journal, found = self._backup_journal, list[str]()
+
+        def failed() -> list[str]:
+            for entry in journal.entries():
+                if entry.resource == f"backup {backup.id}" and entry.failure:
+                    found.append(str(entry.failure))
+            return found
+
         try:
-            return next(
-                str(entry.failure)
-                for entry in journal.entries()
-                if entry.resource == f"backup {backup.id}" and entry.failure
-            )
+            until(failed, PATIENCE, "the failure in the journal, which ends after the row")
+            return found[0]
         finally:
             journal.close()
 

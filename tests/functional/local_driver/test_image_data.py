@@ -27,6 +27,7 @@ from tests.conftest import require
 from tests.functional.cloud import BACKEND, HOST, Cloud
 from tests.functional.service import Service
 from tests.reading import blocks, part
+from tests.scripted.glance_server import glance_client
 from tests.servers import Glance, Servers, until
 from tests.servers.keystone import Keystone
 from worker.journal.entries.tasks import tasks_of
@@ -71,16 +72,8 @@ class World:
 def _glance(servers: Servers) -> tuple[GlanceImages, dict[str, Any]]:
     require(Glance)
     options = {"glance_api_servers": servers.glance.url, "auth_strategy": "noauth"}
-    conf = SimpleNamespace(
-        glance_api_servers=[servers.glance.url],
-        auth_strategy="noauth",
-        glance_num_retries=1,
-        glance_api_insecure=False,
-        glance_ca_certificates_file="",
-        glance_request_timeout=60,
-        glance_download_min_rate=64,
-    )
-    return GlanceImages(conf), {"image_service": "glance", **options}
+    images = glance_client(servers.glance.url, glance_request_timeout=60)
+    return images, {"image_service": "glance", **options}
 
 
 @pytest.fixture(params=["directory", "glance"])
@@ -245,16 +238,9 @@ class TestGlance:
             transport.fetch(None, image, file, MIB, "v1", Pace())
 
     def test_a_server_that_does_not_answer(self, tmp_path: Path) -> None:
-        conf = SimpleNamespace(
-            glance_api_servers=["http://127.0.0.1:9"],
-            auth_strategy="noauth",
-            glance_num_retries=1,
-            glance_api_insecure=False,
-            glance_ca_certificates_file="",
-            glance_request_timeout=5,
-        )
+        images = glance_client("http://127.0.0.1:9", glance_request_timeout=5)
         with pytest.raises(ImageCopyFailure, match="does not answer"):
-            GlanceImages(conf).show(None, "00000000-0000-0000-0000-00000000dead")
+            images.show(None, "00000000-0000-0000-0000-00000000dead")
 
 
 class TestKeystone:

@@ -135,7 +135,7 @@ class Pages:
 def test_pages_of_swift_that_begin_again_are_refused() -> None:
     store = SwiftStore.__new__(SwiftStore)
     pages = Pages()
-    store._idle = deque([pages])
+    store._idle, store._is_per_user = deque([pages]), False
     with pytest.raises(StoreError, match="the list of container c does not end"):
         [*store.listed("c", "p")]
 

@@ -187,9 +187,7 @@ class TestByCopy:
         volume = pair.starting()
         pair.migrate(volume)
         pair.wait(lambda: pair.row(volume).migration_status == "error")
-        assert "migration_create_volume_timeout_secs" in str(
-            [e.failure for e in pair.cloud.entries() if e.resource.endswith(volume.id)]
-        )
+        assert "migration_create_volume_timeout_secs" in pair.cloud.wait_refused(volume)
         gate.touch()
 
         pair.assert_stayed(pair.settled(volume))

@@ -95,6 +95,7 @@ class Retyping:
 
 def failure(cloud: Cloud, volume: Record) -> str:
     """Return why the operation on a volume failed."""
+    cloud.wait_idle()  # the row is ended before the journal is
     (entry,) = [e for e in cloud.entries() if e.resource.endswith(volume.id)]
     return str(entry.failure)
 
