@@ -202,7 +202,7 @@ class TestRestores:
             request=None,
             backups=SimpleNamespace(get=lambda _: one),
             volumes=SimpleNamespace(get=lambda _: SimpleNamespace(id="v", size=1)),
-            driver=SimpleNamespace(restore=restore),
+            driver_for=lambda _backup: SimpleNamespace(restore=restore),
             volume_service=remote,
             progress=lambda _: None,
             pace=Pace(),
