@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from drivers import block_copy, blockio
 from drivers.blockio import BlockFile
 from drivers.interface.pace import Pace
+from drivers.interface.records import Record
 from drivers.interface.volume import ZEROED
 from flows.backup.restore import WriteVolume
 from flows.errors import ServiceRefused
@@ -197,9 +198,11 @@ class TestRestores:
         monkeypatch.setattr(
             "flows.backup.restore.open_on_host.opened", lambda *_, **__: io.BytesIO()
         )
-        one = SimpleNamespace(id="b", encryption_key_id=None, size=None)
+        known = {"id": "b", "service_metadata": "p", "size": None}
+        one = Record("backup", {**known, "encryption_key_id": None, "parent_id": None})
         context: Any = SimpleNamespace(
             request=None,
+            resumed=False,
             backups=SimpleNamespace(get=lambda _: one),
             volumes=SimpleNamespace(get=lambda _: SimpleNamespace(id="v", size=1)),
             driver_for=lambda _backup: SimpleNamespace(restore=restore),
