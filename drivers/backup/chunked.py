@@ -275,8 +275,7 @@ class ChunkedDriver(ChainChanges, Scrubbing, StoredList):
         link = self._recorded.link(parent)
         chain = Chain(self._store, [link], self._work)
         try:
-            with chain.block_hashes(link, always=True) as hashes:
-                assert hashes is not None
+            with chain.block_hashes(link) as hashes:
                 if hashes.block_size != self._block_size:
                     sizes = f"{hashes.block_size} bytes, not {self._block_size} ({self.block_size})"
                     raise BackupDamaged(f"{link.label} has other hashes: its blocks are {sizes}")

@@ -153,8 +153,8 @@ def _require_one_length(chain: Chain, links: list[ChainLink]) -> None:
     """
     own = links[-1]
     end = max((one.end for link in links for one in link.manifest.objects), default=0)
-    with chain.block_hashes(own, always=True) as hashes:
-        if hashes is not None and -(-end // hashes.block_size) > hashes.count:
+    with chain.block_hashes(own) as hashes:
+        if -(-end // hashes.block_size) > hashes.count:
             text = "builds on one of a longer volume: its chain stays as it is"
             raise BackupDriverException(f"{own.label} {text}")
 

@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import wait
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any
 
 from isal import isal_zlib
@@ -42,6 +42,7 @@ class VerifyingReader:
 
     :param hashes: of the blocks of the volume, to compare with; None to compare only
         the metadata of each object.
+    :param compares_md5: whether the MD5 of data whose blocks are compared is compared as well.
     """
 
     def __init__(
@@ -51,12 +52,15 @@ class VerifyingReader:
         limits: TransferLimits,
         stop: threading.Event,
         hashes: BlockHashes | None,
+        *,
+        compares_md5: bool = True,
     ) -> None:
         self._store = store
         self._container = container
         self._limits = limits
         self._stop = stop
         self._hashes = hashes
+        self._compares_md5 = compares_md5 or hashes is None
 
     def data(self, one: StoredObject) -> Iterator[Data]:
         """Yield the data of an object, in order; yielded data may yet prove wrong.
@@ -98,28 +102,21 @@ class VerifyingReader:
 
     def _verified(self, one: StoredObject, decoder: Decoder) -> Iterator[Data]:
         stored = self._stored(one)
-        md5, at, blocks = zero_blocks.md5(0), one.offset, _Blocks(one, self._hashes)
+        at, hashes = one.offset, _DataHashes(one, self._hashes, self._limits, self._compares_md5)
         try:
             with closing(self._ahead(decoder(one.compression, stored))) as chunks:
                 for chunk in chunks:
                     if at + len(chunk) > one.end:
                         raise damaged(one, f"it has more than {one.length} bytes of data")
                     self._limits.admit(len(chunk), self._stop)
-                    hashing = self._limits.submit(md5.update, chunk)
-                    comparing = self._limits.submit(blocks.add, chunk)
-                    try:
+                    with hashes.adding(chunk):
                         yield at, chunk, len(chunk)
-                    finally:
-                        wait((hashing, comparing))
-                    comparing.result()
                     at += len(chunk)
         except compression.Damaged as error:
             raise damaged(one, f"it is no {one.compression}: {error}") from error
         if at != one.end:
             raise damaged(one, f"it has {at - one.offset} bytes of data, not {one.length}")
-        if md5.hexdigest() != one.md5:
-            raise damaged(one, _OTHER_MD5)
-        blocks.end()
+        hashes.end()
         self._check_stored(one, stored.size, stored.crc)
 
     def _stored(self, one: StoredObject) -> _Counted:
@@ -174,20 +171,60 @@ class VerifyingReader:
             raise damaged(one, "it has another CRC-32 than was noted")
 
 
+class _DataHashes:
+    """Hashes the data of an object on other threads, and compares what was noted.
+
+    :param expected: hashes of the blocks of the volume; None to compare the MD5 alone.
+    """
+
+    def __init__(
+        self,
+        one: StoredObject,
+        expected: BlockHashes | None,
+        limits: TransferLimits,
+        compares_md5: bool,
+    ) -> None:
+        self._one = one
+        self._limits = limits
+        self._md5 = zero_blocks.md5(0) if compares_md5 else None
+        self._blocks = None if expected is None else _Blocks(one, expected)
+        self._hashed: list[Callable[[bytes], None]] = []
+        if self._md5 is not None:
+            self._hashed.append(self._md5.update)
+        if self._blocks is not None:
+            self._hashed.append(self._blocks.add)
+
+    @contextmanager
+    def adding(self, data: bytes) -> Iterator[None]:
+        """Hash further data while it is used. :raises BackupDamaged: a block differs."""
+        running = [self._limits.submit(hashed, data) for hashed in self._hashed]
+        try:
+            yield
+        finally:
+            wait(running)
+        for one in running:
+            one.result()
+
+    def end(self) -> None:
+        """Compare the rest. :raises BackupDamaged: a hash differs."""
+        if self._md5 is not None and self._md5.hexdigest() != self._one.md5:
+            raise damaged(self._one, _OTHER_MD5)
+        if self._blocks is not None:
+            self._blocks.end()
+
+
 class _Blocks:
     """Compares the hashes of blocks with those that were noted, as their data comes."""
 
-    def __init__(self, one: StoredObject, expected: BlockHashes | None) -> None:
+    def __init__(self, one: StoredObject, expected: BlockHashes) -> None:
         self._one = one
         self._expected = expected
         self._partial: Any = None
         self._at = one.offset
-        if expected is not None and one.offset % expected.block_size:
+        if one.offset % expected.block_size:
             raise damaged(one, f"it begins at byte {one.offset}, where no block begins")
 
     def add(self, data: bytes) -> None:
-        if self._expected is None:
-            return
         view, block = memoryview(data), self._expected.block_size
         if self._partial is not None:
             rest = view[: block - self._at % block]
@@ -197,20 +234,20 @@ class _Blocks:
             if self._at % block == 0:
                 self.end()
         whole = len(view) - len(view) % block
-        self._compare(self._expected, self._at // block, volume_reader.hashes(view[:whole], block))
+        self._compare(self._at // block, volume_reader.hashes(view[:whole], block))
         self._at += len(view)
         if whole < len(view):  # a block may be far larger than one chunk
             self._partial = hashlib.sha256(view[whole:])
 
     def end(self) -> None:
         """Compare the block that has begun, too."""
-        if self._expected is not None and self._partial is not None:
+        if self._partial is not None:
             at = (self._at - 1) // self._expected.block_size
-            self._compare(self._expected, at, self._partial.digest())
+            self._compare(at, self._partial.digest())
             self._partial = None
 
-    def _compare(self, expected: BlockHashes, first: int, found: bytes) -> None:
-        if found != expected.read(first, len(found) // block_hashes.SIZE):
+    def _compare(self, first: int, found: bytes) -> None:
+        if found != self._expected.read(first, len(found) // block_hashes.SIZE):
             raise damaged(self._one, f"block {first} or one after it has another SHA-256")
 
 

@@ -66,24 +66,13 @@ class Chain:
             require_stored(self._store, link, self._directory)
 
     @contextmanager
-    def block_hashes(
-        self, link: ChainLink, *, always: bool = False
-    ) -> Iterator[BlockHashes | None]:
-        """Give the hashes of a backup's blocks, if its objects must be compared with them.
+    def block_hashes(self, link: ChainLink) -> Iterator[BlockHashes]:
+        """Give the hashes of a backup's blocks.
 
         The object with the hashes names the size of a block, as the option may have changed.
-        Sealed metadata has the hash of each object; then this object is only compared with
-        the metadata, and None is given.
-
-        :param always: give the hashes in any case.
         """
         name = f"{link.prefix}{layout.BLOCK_HASHES}"
         parts = self._read_block_hashes(link, name)
-        if link.manifest.sealed and not always:
-            for _part in parts:
-                pass
-            yield None
-            return
         with BlockHashes.in_temporary_file(self._directory) as hashes:
             facts = block_hashes.parse(parts, hashes, f"{name} of {link.label}", link.bounds)
             if facts.get("backup_id") != link.manifest.backup_id:
