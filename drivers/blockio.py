@@ -175,7 +175,8 @@ class BlockFile:
         """Write the blocks that are not zero, over a range that reads as zeros."""
         view, begin = memoryview(data), None
         for at in range(0, len(data), _BLOCK):
-            if not is_zero(data[at : at + _BLOCK]):
+            # A slice is a copy: most blocks are known not to be zero by their first byte.
+            if data[at] or not is_zero(data[at : at + _BLOCK]):
                 begin = at if begin is None else begin
             elif begin is not None:
                 self.write(offset + begin, view[begin:at])

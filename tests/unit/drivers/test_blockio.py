@@ -75,6 +75,15 @@ class TestEveryKind:
         assert volume.read(MIB + 1, 200_000) == b"y" * 200_000
         assert volume.read(512 * 1024, 4) == b"old!"
 
+    def test_data_is_not_copied_to_be_compared_with_zeros(self, volume: BlockFile) -> None:
+        class Data(bytes):
+            def __getitem__(self, key: Any) -> Any:
+                assert not isinstance(key, slice), "a part of the data is copied"
+                return super().__getitem__(key)
+
+        volume.write_data(0, Data(b"x" * MIB))
+        assert volume.read(0, MIB) == b"x" * MIB
+
     def test_data_extents_cover_everything_that_is_not_a_hole(self, volume: BlockFile) -> None:
         assert list(volume.data_extents(5, SIZE - 5)) == [(5, SIZE - 5)]
         assert list(volume.data_extents(5, 5)) == []
