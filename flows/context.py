@@ -113,6 +113,10 @@ class Options:
     """Sizes of blocks that guests see: ``512``, ``512e`` or ``4k``."""
     verify_signatures: bool = False
     """Whether images that are signed may not be used unverified."""
+    convert_images: bool = True
+    """Whether volumes are made of images of other formats than raw."""
+    unpack_images: bool = False
+    """Whether volumes are made of images that gzip packed as a whole."""
     clone_image_volumes: bool = False
     """Whether a volume in which Glance keeps an image is cloned for a volume of that image."""
     migration_create_timeout: float = 300.0

@@ -19,7 +19,8 @@ def checked(
 ) -> Iterator[Piece]:
     """Yield an image's data; check its format at once, its length and hash at the end.
 
-    An image that was written with holes has them; the head of every image is data.
+    Data in the container format ``compressed`` is yielded as it is. An image that was written with
+    holes has them; the head of every image is data.
 
     :param limit: number of bytes that it may have.
     :raises ImageUnacceptable: it has another format than described, or is longer than the limit.
@@ -27,7 +28,7 @@ def checked(
     """
     expected, hashed, done = image.get("size"), _DataHash(image), 0
     limit = min(n for n in (expected, limit) if n is not None) or 1
-    chunks = _head_first(_data(service, context, image))
+    chunks = head_first(_data(service, context, image))
     while True:
         with pace.waiting():
             chunk = next(chunks, b"")
@@ -37,7 +38,8 @@ def checked(
         if not done:
             assert isinstance(chunk, bytes)
             head = chunk[: formats.HEAD]
-            formats.require(head, image["disk_format"], f"image {image['id']}")
+            said = image["disk_format"], image.get("container_format")
+            formats.require_begin(head, *said, f"image {image['id']}")
         done += length_of(chunk)
         if done > limit:
             raise ImageUnacceptable(f"image {image['id']} has more than {limit} bytes")
@@ -48,6 +50,26 @@ def checked(
     if expected is not None and done != expected:
         raise ImageCopyFailure(f"image {image['id']} has {done} bytes, not {expected}")
     hashed.check()
+
+
+def head_first(pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """Join the first pieces until they show the format, however short the service makes them."""
+    head = b""
+    for piece in pieces:
+        if isinstance(piece, Hole):
+            begun = min(piece.length, formats.HEAD - len(head))
+            head += bytes(begun)
+            if piece.length > begun:
+                yield head
+                yield Hole(piece.length - begun)
+                yield from pieces
+                return
+        else:
+            head += piece
+        if not piece or len(head) >= formats.HEAD:
+            break
+    yield head
+    yield from pieces
 
 
 class _DataHash:
@@ -84,23 +106,3 @@ def _data(service: ImageService, context: Any, image: Image) -> Iterator[Piece]:
     data = service.download(context, image["id"])
     assert data is not None
     return iter(data)
-
-
-def _head_first(pieces: Iterator[Piece]) -> Iterator[Piece]:
-    """Join the first pieces until they show the format, however short the service makes them."""
-    head = b""
-    for piece in pieces:
-        if isinstance(piece, Hole):
-            begun = min(piece.length, formats.HEAD - len(head))
-            head += bytes(begun)
-            if piece.length > begun:
-                yield head
-                yield Hole(piece.length - begun)
-                yield from pieces
-                return
-        else:
-            head += piece
-        if not piece or len(head) >= formats.HEAD:
-            break
-    yield head
-    yield from pieces

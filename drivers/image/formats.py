@@ -1,93 +1,89 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Detect the format of a file without a program that its content could exploit.
+"""Formats of images that become volumes, and the checks before a program reads one.
 
-A qcow2 image may name other files of the host as its backing file or its data file;
-QEMU would read them. Such an image is refused before any of QEMU's tools sees it.
+An image may name other files of the host, as its backing file or its data; QEMU would read
+them. Such an image is refused before any of QEMU's tools sees it, and so is one of another format
+than its metadata names.
 """
 
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from typing import BinaryIO
 
-from oslo_utils import units
-
 from drivers.disk_formats import HEAD, recognised
+from drivers.image.headers import ploop, qcow2, vdi, vhd, vhdx, vmdk
 from drivers.interface.errors import ImageUnacceptable
 
-__all__ = ["HEAD", "Qcow2", "qcow2", "recognised", "require"]
+__all__ = ["HEAD", "disk_size", "recognised", "require", "require_begin"]
 
-_V2 = struct.Struct(">4sIQIIQIIQQIIQ")
-_V3 = struct.Struct(">QQQII")
-_EXTENSION = struct.Struct(">II")
-_DATA_FILE_NAME = 0x44415441
+RAW, PACKED = "raw", "compressed"
+"""A disk as it is; the container format of an image that gzip packed as a whole."""
 
-_DIRTY, _COMPRESSION, _EXTENDED_L2 = 1 << 0, 1 << 3, 1 << 4
-_HARMLESS = _DIRTY | _COMPRESSION | _EXTENDED_L2
-_CLUSTER_BITS = range(9, 22)
-_L1_MAX = 32 * units.Mi
-"""Bytes that the first table of a qcow2 image may have, as for QEMU."""
+_GZIP = b"\x1f\x8b"
+
+_VMDK, _VPC = "vmdk", "vpc"
+
+_SHOWN: dict[str, tuple[str, ...]] = {
+    "raw": (RAW,),
+    "iso": (RAW,),
+    "ami": (RAW, "qcow2"),
+    "qcow2": ("qcow2",),
+    "vmdk": (_VMDK,),
+    "vhd": (_VPC, RAW),  # a fixed one is recognised by its end
+    "vhdx": ("vhdx",),
+    "vdi": ("vdi",),
+    "ploop": ("parallels",),
+}
+"""By Glance's name of a format: what the first bytes may show, by QEMU's names."""
+
+_DISK_SIZES: dict[str, Callable[[BinaryIO, str], int]] = {
+    "qcow2": qcow2.disk_size,
+    "vhdx": vhdx.disk_size,
+    "vdi": vdi.disk_size,
+    "parallels": ploop.disk_size,
+    _VPC: vhd.disk_size,
+}
+
+CONVERTED = frozenset(_SHOWN) - {"raw", "iso", "ami"}
+"""Formats that are never raw data, by Glance's names."""
+
+READ = frozenset(_SHOWN)
+"""Formats that are read, by Glance's names."""
 
 
-@dataclass(frozen=True)
-class Qcow2:
-    """A qcow2 image that may be converted.
+def require_begin(head: bytes, declared: str, container: str | None, label: str) -> None:
+    """Refuse data that is not as its metadata says, by its first bytes.
 
-    :param virtual_size: of the disk in it, in bytes.
+    :raises ImageUnacceptable: it is of another format, or not packed.
     """
+    if container != PACKED:
+        require(head, declared, label)
+    elif not head.startswith(_GZIP):
+        raise ImageUnacceptable(f"{label} is said to be packed by gzip, but it is not")
 
-    virtual_size: int
 
+def require(head: bytes, declared: str, label: str) -> str:
+    """Refuse a disk of another format than its metadata names.
 
-def require(head: bytes, declared: str, label: str) -> None:
-    """Refuse an image of another format than its metadata names.
-
+    :returns: the format by QEMU's name.
     :raises ImageUnacceptable: names both formats.
     """
     found = recognised(head)
-    if found != declared:
+    if found not in _SHOWN.get(declared, ()):
         raise ImageUnacceptable(f"{label} is said to be {declared}, but it is {found}")
+    return _VPC if declared == "vhd" else found
 
 
-def qcow2(file: BinaryIO, label: str) -> Qcow2:
-    """Check the header of a qcow2 image.
+def disk_size(
+    file: BinaryIO, program_name: str, label: str, vmdk_types: Collection[str] = ()
+) -> int:
+    """Check the header of an image that is not raw; return the size of the disk, in bytes.
 
-    :raises ImageUnacceptable: it is none, or one that leads out of itself.
+    :param program_name: of the format, for qemu-img.
+    :param vmdk_types: kinds of VMDK that are allowed.
+    :raises ImageUnacceptable: it is of another format, or leads out of itself.
     """
-    head = file.read(64 * 1024)
-    require(head, "qcow2", label)
-    try:
-        return _qcow2(head, label)
-    except struct.error as error:
-        raise ImageUnacceptable(f"{label} is cut off in its header") from error
-
-
-def _qcow2(head: bytes, label: str) -> Qcow2:
-    (_, version, backing, _, cluster_bits, size, crypt, l1_size, *_rest) = _V2.unpack_from(head)
-    if version not in (2, 3):
-        raise ImageUnacceptable(f"{label} is qcow2 of version {version}, not 2 or 3")
-    if backing:
-        raise ImageUnacceptable(f"{label} has a backing file: make it one of its own, see qemu-img")
-    if crypt:
-        raise ImageUnacceptable(f"{label} is encrypted")
-    if cluster_bits not in _CLUSTER_BITS or l1_size * 8 > _L1_MAX:
-        raise ImageUnacceptable(f"{label} has a header that makes no sense")
-    if version == 3:
-        _check_features(head, label)
-    return Qcow2(size)
-
-
-def _check_features(head: bytes, label: str) -> None:
-    incompatible, _, _, _, length = _V3.unpack_from(head, _V2.size)
-    if incompatible & ~_HARMLESS:
-        text = "keeps its data in another file, is damaged, or needs an unknown feature"
-        raise ImageUnacceptable(f"{label} {text} (features {incompatible:#x})")
-    at = length
-    while True:
-        kind, size = _EXTENSION.unpack_from(head, at)
-        if kind == _DATA_FILE_NAME:
-            raise ImageUnacceptable(f"{label} names another file for its data")
-        if kind == 0:
-            return
-        at += _EXTENSION.size + -(-size // 8) * 8
+    if program_name == _VMDK:
+        return vmdk.disk_size(file, label, vmdk_types)
+    return _DISK_SIZES[program_name](file, label)

@@ -3,9 +3,9 @@
 
 Images are made by strangers. An image's size, format and hash are compared with the
 image service's description (``checked_download``), and its header is interpreted only after
-that; ``formats`` lists the features that are refused. A raw image is streamed into the volume.
-Another one is stored in ``image_conversion_dir`` first, in a file named after the volume, so that
-a second try after a kill finds and replaces it.
+that; ``formats`` has the checks of each format. A raw image, such as ``iso``, is streamed into
+the volume. Another one is stored in ``image_conversion_dir`` first, in a file named after the
+volume, so that a second try after a kill finds and replaces it.
 
 qemu-img reads and writes paths. A volume without one, such as an RBD handle, or one that
 this user cannot open by its path, is converted through a raw file in the same directory.
@@ -16,15 +16,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from drivers import block_copy, own_directories
 from drivers.blockio import BlockFile
-from drivers.image import formats, qemu_img, upload_formats
-from drivers.image.checked_download import checked
+from drivers.image import formats, qemu_img, unpacking, upload_formats
+from drivers.image.checked_download import checked, head_first
 from drivers.image.qemu_img import ConversionLimits
 from drivers.image.sink import ImageSink
 from drivers.image.verified_upload import send
@@ -40,8 +41,10 @@ from drivers.interface.pace import Pace
 _COMPRESSION = 4
 """A conversion that compresses may take this many times as much of the processor."""
 
-_QCOW2_MAX = 2
-"""A qcow2 image may be this many times as long as the disk in it."""
+_IMAGE_MAX = 2
+"""An image may be this many times as long as the disk in it."""
+
+_VMDK_TYPES = ("streamOptimized", "monolithicSparse")
 
 
 class ImageTransport:
@@ -50,6 +53,7 @@ class ImageTransport:
     :param directory: for images and disks that have to be converted.
     :param may_convert: whether images may have another format than volumes, which are raw.
     :param compresses: whether the data in a qcow2 image of a volume is compressed.
+    :param vmdk_types: kinds of VMDK that are read.
     """
 
     def __init__(
@@ -60,12 +64,14 @@ class ImageTransport:
         *,
         may_convert: bool = True,
         compresses: bool = False,
+        vmdk_types: Collection[str] = _VMDK_TYPES,
     ) -> None:
         self.service = service
         self._directory = directory
         self._limits = limits
         self._may_convert = may_convert
         self._compresses = compresses
+        self._vmdk_types = vmdk_types
 
     def fetch(
         self, context: Any, image: Image, file: BinaryIO, size: int, key: str, pace: Pace
@@ -84,11 +90,13 @@ class ImageTransport:
         self.clear(key)
         volume = BlockFile(file)
         with _explained(image, volume.name):
-            if image["disk_format"] == "raw":
-                self._stream(context, image, volume, size, pace)
-            else:
+            if image["disk_format"] != formats.RAW:
                 self._require_conversion(image)
-                self._fetch_converted(context, image, volume, size, key, pace)
+            found, data = self._disk(context, image, size, pace)
+            if found == formats.RAW:
+                _stream(data, volume, size, pace)
+            else:
+                self._fetch_converted(image, found, data, volume, size, key, pace)
 
     def store(
         self,
@@ -133,30 +141,50 @@ class ImageTransport:
             text += " not convert images (image_conversion_disable)"
             raise ImageConversionNotAllowed(f"image {image['id']} {text}")
 
-    def _stream(self, context: Any, image: Image, volume: BlockFile, size: int, pace: Pace) -> None:
-        with pace.waiting():
-            sink = ImageSink(volume, size)
-        for chunk in checked(self.service, context, image, size, pace):
-            with pace.waiting():
-                sink.write(chunk)
-        sink.finish(pace)
+    def _disk(
+        self, context: Any, image: Image, size: int, pace: Pace
+    ) -> tuple[str, Iterator[Piece]]:
+        """Return the format of an image by its first bytes, by QEMU's name, and its data."""
+        label, limit = f"image {image['id']}", size
+        if image["disk_format"] in formats.CONVERTED:
+            # Where the service does not know its length: no disk of that size needs more.
+            limit, pace = _IMAGE_MAX * size, _part(pace, 0.0, 0.5)
+        data = checked(self.service, context, image, limit, pace)
+        if image.get("container_format") == formats.PACKED:
+            data = head_first(unpacking.unpacked(data, label, limit))
+        first = next(data, b"")
+        assert isinstance(first, bytes)
+        found = formats.require(first[: formats.HEAD], image["disk_format"], label)
+        return found, itertools.chain((first,), data)
 
     def _fetch_converted(
-        self, context: Any, image: Image, volume: BlockFile, size: int, key: str, pace: Pace
+        self,
+        image: Image,
+        found: str,
+        data: Iterator[Piece],
+        volume: BlockFile,
+        size: int,
+        key: str,
+        pace: Pace,
     ) -> None:
+        """Write an image of another format than raw into a volume.
+
+        :param found: the format, by QEMU's name.
+        """
         with self._files(key) as (image_path, raw_path):
             self._require_room(image)
-            disk = self._download(context, image, image_path, size, _part(pace, 0.0, 0.5))
+            with _full_directory_explained(image, self._directory):
+                disk = self._download(image, found, data, image_path, size, pace)
             with pace.waiting():
                 sink = ImageSink(volume, size)
             limits, rest = self._limits.of(disk), _part(pace, 0.5, 1.0)
             if (path := volume.path(write=True)) is not None:
                 target = Path(path)
-                qemu_img.convert(image_path, "qcow2", target, "raw", limits, rest, in_place=True)
+                qemu_img.convert(image_path, found, target, "raw", limits, rest, in_place=True)
             else:
                 with _full_directory_explained(image, self._directory):
                     half = _part(rest, 0.0, 0.5)
-                    qemu_img.convert(image_path, "qcow2", raw_path, "raw", limits, half)
+                    qemu_img.convert(image_path, found, raw_path, "raw", limits, half)
                 half = _part(rest, 0.5, 1.0)
                 with raw_path.open("rb", buffering=0) as raw:
                     source = BlockFile(raw)
@@ -165,18 +193,28 @@ class ImageTransport:
             sink.skip(disk)
             sink.finish(pace)
 
-    def _download(self, context: Any, image: Image, path: Path, size: int, pace: Pace) -> int:
-        """Store a qcow2 image in a file, and return the size of the disk in it."""
+    def _download(
+        self,
+        image: Image,
+        found: str,
+        data: Iterator[Piece],
+        path: Path,
+        size: int,
+        pace: Pace,
+    ) -> int:
+        """Store an image in a file, and return the size of the disk in it."""
+        label = f"image {image['id']}"
         with path.open("wb") as file:
-            # Where the service does not know its length: no disk of that size needs more.
-            for piece in checked(self.service, context, image, _QCOW2_MAX * size, pace):
+            for piece in data:
                 with pace.waiting():
                     _append(file, piece)
         with path.open("rb") as file:
-            disk = formats.qcow2(file, f"image {image['id']}").virtual_size
+            disk = formats.disk_size(file, found, label, self._vmdk_types)
         if disk > size:
             text = f"holds a disk of {disk} bytes"
-            raise ImageUnacceptable(f"image {image['id']} {text}, the volume has {size}")
+            raise ImageUnacceptable(f"{label} {text}, the volume has {size}")
+        if found != "qcow2":  # whose size has one place only
+            qemu_img.require_disk(path, found, disk, self._limits, _part(pace, 0.5, 0.5))
         return disk
 
     def _store_converted(
@@ -244,6 +282,15 @@ class ImageTransport:
         return self._directory / f"image-{Path(key).name}.raw"
 
 
+def _stream(data: Iterator[Piece], volume: BlockFile, size: int, pace: Pace) -> None:
+    with pace.waiting():
+        sink = ImageSink(volume, size)
+    for piece in data:
+        with pace.waiting():
+            sink.write(piece)
+    sink.finish(pace)
+
+
 def _append(file: BinaryIO, piece: Piece) -> None:
     """Write a piece at the end of a file; a hole stays one."""
     if isinstance(piece, Hole):
@@ -274,10 +321,10 @@ def _explained(image: Image, name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _full_directory_explained(image: Image, directory: Path) -> Iterator[None]:
-    """Name the directory where qemu-img finds no room for a raw disk."""
+    """Name the directory where there is no room for an image or its disk."""
     try:
         yield
-    except ImageUnacceptable as error:
+    except (ImageUnacceptable, OSError) as error:
         if os.strerror(errno.ENOSPC) not in str(error):
             raise
         text = f"has no room in {directory} for the disk in it"

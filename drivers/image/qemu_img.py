@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import re
@@ -28,8 +29,12 @@ _ENVIRONMENT = {"MALLOC_ARENA_MAX": "1"}
 """glibc reserves 64 MiB of address space for each of up to eight arenas for a processor, and QEMU
 has dozens of threads: without this a correct image exceeds the limit of it at times."""
 
+_SOURCE_OPTIONS = {"vpc": ("force_size_calc=current_size",)}
+"""Options with which a format is read: a VHD is as large as it says, whatever program made it."""
+
 _PROGRESS = re.compile(rb"\((\d+\.\d+)/100%\)")
 _OUTPUT_MAX = 4096
+_DESCRIPTION_MAX = units.Mi
 
 
 @dataclass(frozen=True)
@@ -71,20 +76,56 @@ def convert(
     :raises ImageUnacceptable: the program refuses the image, or needs more than it may.
     :raises ImageCopyFailure: it cannot be run.
     """
-    if shutil.which(PROGRAM) is None:
-        text = f"{PROGRAM} is not installed (Debian: qemu-utils, Fedora: qemu-img)"
-        raise ImageCopyFailure(text)
+    read_as, address = _source(source, source_format)
     command = [
-        # Ends with us: on its own it would write into a volume that is no longer ours.
-        *binding(),
-        *("prlimit", f"--as={limits.address_space * units.Gi}", f"--cpu={limits.cpu}", "--core=0"),
-        *(PROGRAM, "convert", "-p", "-f", source_format, "-O", target_format),
+        *_program(limits),
+        *("convert", "-p", *read_as, "-O", target_format),
         *(["-n"] if in_place else []),
         *(["-c"] if compress else []),
         *(["-o", ",".join(options)] if options else []),
-        *(_address(source), _address(target)),
+        *(address, _address(target)),
     ]
     _run(command, source.name, limits, pace)
+
+
+def require_disk(
+    source: Path, source_format: str, size: int, limits: ConversionLimits, pace: Pace
+) -> None:
+    """Require that QEMU takes an image for a disk of a size, and for one without another file.
+
+    :raises ImageUnacceptable: the program has read another header than our parser.
+    :raises ImageCopyFailure: it cannot be run.
+    """
+    read_as, address = _source(source, source_format)
+    command = [*_program(limits), "info", "--output=json", *read_as, address]
+    try:
+        known = json.loads(_run(command, source.name, limits, pace, _DESCRIPTION_MAX))
+    except (ValueError, RecursionError) as error:
+        raise ImageUnacceptable(f"{PROGRAM} does not describe {source.name}: {error}") from error
+    found = known.get("virtual-size")
+    if found != size or "backing-filename" in known:
+        text = f"a disk of {found} bytes, not {size}, or one with a backing file"
+        raise ImageUnacceptable(f"{PROGRAM} takes {source.name} for {text}")
+
+
+def _program(limits: ConversionLimits) -> list[str]:
+    """Return the program, bound to this process and its limits."""
+    if shutil.which(PROGRAM) is None:
+        text = f"{PROGRAM} is not installed (Debian: qemu-utils, Fedora: qemu-img)"
+        raise ImageCopyFailure(text)
+    # Ends with us: on its own it would write into a volume that is no longer ours.
+    limited = ("prlimit", f"--as={limits.address_space * units.Gi}", f"--cpu={limits.cpu}")
+    return [*binding(), *limited, "--core=0", PROGRAM]
+
+
+def _source(path: Path, source_format: str) -> tuple[list[str], str]:
+    """Return the options for reading an image, and its address for them."""
+    options = _SOURCE_OPTIONS.get(source_format)
+    if options is None:
+        return ["-f", source_format], _address(path)
+    name = str(path.absolute()).replace(",", ",,")
+    parts = f"driver={source_format}", *options, "file.driver=file", f"file.filename={name}"
+    return ["--image-opts"], ",".join(parts)
 
 
 def _address(path: Path) -> str:
@@ -94,7 +135,14 @@ def _address(path: Path) -> str:
     return f"{protocol}:{path.absolute()}"
 
 
-def _run(command: list[str], label: str, limits: ConversionLimits, pace: Pace) -> None:
+def _run(
+    command: list[str],
+    label: str,
+    limits: ConversionLimits,
+    pace: Pace,
+    output_max: int = _OUTPUT_MAX,
+) -> bytes:
+    """Run the program; return the end of its output."""
     try:
         process = subprocess.Popen(
             command,
@@ -107,7 +155,7 @@ def _run(command: list[str], label: str, limits: ConversionLimits, pace: Pace) -
     except OSError as error:
         raise ImageCopyFailure(f"{command[0]} cannot be run: {error}") from error
     try:
-        output = _watch(process, pace)
+        output = _watch(process, pace, output_max)
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -119,9 +167,10 @@ def _run(command: list[str], label: str, limits: ConversionLimits, pace: Pace) -
         bounds = f"image_conversion_cpu_limit: {limits.cpu} s for all of it"
         space = f"image_conversion_address_space_limit: {limits.address_space} GiB"
         raise ImageUnacceptable(f"{text} (with {bounds}, {space})")
+    return output
 
 
-def _watch(process: subprocess.Popen[bytes], pace: Pace) -> bytes:
+def _watch(process: subprocess.Popen[bytes], pace: Pace, output_max: int) -> bytes:
     """Wait for the end, report the progress, and return the output."""
     assert process.stdout is not None
     fd, output, done = process.stdout.fileno(), b"", 0.0
@@ -135,7 +184,7 @@ def _watch(process: subprocess.Popen[bytes], pace: Pace) -> bytes:
                     process.wait()
         if chunk == b"":
             return output
-        output = (output + (chunk or b""))[-_OUTPUT_MAX:]
+        output = (output + (chunk or b""))[-output_max:]
         if found := _PROGRESS.findall(output):
             done = min(1.0, float(found[-1]) / 100)
         pace.tell(done)

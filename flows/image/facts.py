@@ -12,15 +12,26 @@ from typing import Any
 
 from oslo_utils import units
 
-from drivers.interface.errors import ImageCopyFailure, ImageError, ImageUnacceptable
+from drivers.interface.errors import (
+    ImageConversionNotAllowed,
+    ImageCopyFailure,
+    ImageError,
+    ImageUnacceptable,
+)
 from drivers.interface.image import Image, ImageStatus, Placement
 from drivers.interface.records import Record
 from flows.context import ImageContext
 from flows.driver_calls import driver_contract
 from flows.errors import FlowError, InvalidInput, RunInterrupted
 
-FORMATS = ("raw", "qcow2")
-"""Formats of disks that are read; every other one would have to be trusted more."""
+FORMATS = ("raw", "qcow2", "vmdk", "vhd", "vhdx", "vdi", "ploop", "iso", "ami")
+"""Formats of disks that are read, by Glance's names."""
+
+_AS_IT_IS = ("raw", "iso")
+"""Formats whose data is the disk."""
+
+PACKED = "compressed"
+"""Container format of an image that gzip packed as a whole."""
 
 VERIFIED = "signature_verified"
 """Image metadata of a volume: whether the signature of its image was verified."""
@@ -28,7 +39,8 @@ VERIFIED = "signature_verified"
 _STORE = "image_service:store_id"
 """Extra spec of a volume type: the store of the images that are made of its volumes."""
 
-_CONTAINERS = ("bare", None)
+_CONTAINERS = ("bare", PACKED, None)
+_AMAZON = "ami"
 _KEPT = ("container_format", "disk_format", "checksum", "min_disk", "min_ram", "size")
 
 
@@ -44,20 +56,16 @@ def show(ctx: ImageContext, image_id: str) -> Image:
         return image
 
 
-def require_fits(image: Image, volume: Record) -> None:
+def require_fits(ctx: ImageContext, image: Image, volume: Record) -> None:
     """Refuse an image that cannot become this volume, before anything is made.
 
     :raises ImageUnacceptable: names the mismatch.
+    :raises ImageConversionNotAllowed: it would have to be converted, and images are not.
     """
     label = f"image {image['id']}"
     if image.get("status") != ImageStatus.ACTIVE:
         raise ImageUnacceptable(f"{label} is {image.get('status')}, not active")
-    if image.get("container_format") not in _CONTAINERS:
-        raise ImageUnacceptable(f"{label} is packed as {image['container_format']}, not bare")
-    if image.get("disk_format") not in FORMATS:
-        found = image.get("disk_format")
-        text = f"has the format {found}, not {' or '.join(FORMATS)}: convert it with qemu-img"
-        raise ImageUnacceptable(f"{label} {text}")
+    _require_format(ctx, image, label)
     for name, wanted in (
         ("size", _whole(image, "size")),
         ("virtual_size", _whole(image, "virtual_size")),
@@ -70,10 +78,17 @@ def require_fits(image: Image, volume: Record) -> None:
 
 def disk_gib(image: Image) -> int | None:
     """Return the size of the disk in an image, in GiB; None where the service does not know it."""
+    if is_packed(image):
+        return None
     size = _whole(image, "virtual_size")
-    if not size and image.get("disk_format") == "raw":
+    if not size and image.get("disk_format") in _AS_IT_IS:
         size = _whole(image, "size")
     return -(-size // units.Gi) or None
+
+
+def is_packed(image: Image) -> bool:
+    """Return whether the data of an image has to be unpacked."""
+    return bool(image.get("container_format") == PACKED)
 
 
 def require_image(image_meta: Any) -> Image:
@@ -121,6 +136,21 @@ def explained(label: str) -> Iterator[None]:
     except BaseException as error:
         text = f"{label}: {type(error).__name__}: {driver_contract.masked(error)}"
         raise ImageCopyFailure(text) from error
+
+
+def _require_format(ctx: ImageContext, image: Image, label: str) -> None:
+    found, container = image.get("disk_format"), image.get("container_format")
+    if found not in FORMATS:
+        text = f"has the format {found}, not {' or '.join(FORMATS)}: convert it with qemu-img"
+        raise ImageUnacceptable(f"{label} {text}")
+    if container not in _CONTAINERS and not found == container == _AMAZON:
+        raise ImageUnacceptable(f"{label} is packed as {container}, not bare or {PACKED}")
+    if is_packed(image) and not ctx.options.unpack_images:
+        text = f"is packed as {PACKED}, and this service does not unpack images"
+        raise ImageUnacceptable(f"{label} {text} (allow_compression_on_image_upload)")
+    if found != _AS_IT_IS[0] and not ctx.options.convert_images:
+        text = f"has the format {found}, the volume raw, and this service does not convert images"
+        raise ImageConversionNotAllowed(f"{label} {text} (image_conversion_disable)")
 
 
 def _require_record(image: Any, image_id: str) -> None:

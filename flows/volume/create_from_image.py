@@ -60,7 +60,7 @@ class AllocateFromImage(create.AllocateVolume, task="allocate"):
         driver_contract.positive_gib(volume.size, f"volume {volume_id}")
         driver = ctx.driver
         image = facts.show(ctx, image_id)
-        facts.require_fits(image, volume)
+        facts.require_fits(ctx, image, volume)
         if ctx.resumed:
             driver.delete_volume(volume)
         made = clone_of_image.clone(ctx, volume, image)

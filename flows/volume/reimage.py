@@ -85,7 +85,7 @@ class WriteImage(Step, task="write"):
             data_copy.restore_from_snapshot(ctx, volume, _source(ctx, snapshot_id, volume))
         else:
             image = facts.show(ctx, require_image(image_meta)["id"])
-            facts.require_fits(image, volume)
+            facts.require_fits(ctx, image, volume)
             verified = signatures.metadata(ctx, image)
             if ctx.resumed:
                 ctx.driver.clear_download(ctx.request, volume)

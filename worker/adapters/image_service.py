@@ -25,4 +25,5 @@ def make(conf: cfg.ConfigOpts, limiter: Limiter) -> ImageTransport:
         limits,
         may_convert=not conf.image_conversion_disable,
         compresses=conf.image_compress_on_upload,
+        vmdk_types=frozenset(conf.vmdk_allowed_types),
     )

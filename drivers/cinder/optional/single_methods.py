@@ -130,6 +130,8 @@ class CopyingCinderDriver(CinderDriver):
         image_id: str,
         disable_sparse: bool = False,
     ) -> Update:
+        if _is_ours(image_service.show(request, image_id)):
+            raise NotImplementedError("the worker writes this image through a connection")
         call = self._made.copy_image_to_volume
         if volume.encryption_key_id:
             call = self._made.copy_image_to_encrypted_volume
@@ -223,6 +225,17 @@ class ReportingCinderDriver(CinderDriver):
         with translated():
             found = self._made.get_pool(cinders(volume))
         return None if found is None else str(found)
+
+
+_OURS = ("vhd", "ploop")
+"""Formats of images that Cinder's code refuses, although it has them in its lists."""
+
+_PACKED = "compressed"
+"""Container format that Cinder's code unpacks without a limit."""
+
+
+def _is_ours(image: Mapping[str, Any]) -> bool:
+    return image.get("disk_format") in _OURS or image.get("container_format") == _PACKED
 
 
 def _with_update(volume: Record, given: Any, answer: Any) -> tuple[bool, Update]:

@@ -78,7 +78,7 @@ class CloneImage(create.AllocateVolume, task="clone"):
         volume = ctx.volumes.get(volume_id)
         driver_contract.positive_gib(volume.size, f"volume {volume_id}")
         image = facts.show(ctx, image_id)
-        facts.require_fits(image, volume)
+        facts.require_fits(ctx, image, volume)
         if ctx.resumed:
             ctx.driver.delete_volume(volume)
         made = clone_of_image.clone(ctx, volume, image)

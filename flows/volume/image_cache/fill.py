@@ -172,7 +172,7 @@ class FillImageVolume(Step, task="download"):
         if not fill["needed"]:
             return
         image = facts.show(ctx, image_id)
-        facts.require_fits(image, ctx.volumes.get(volume_id))
+        facts.require_fits(ctx, image, ctx.volumes.get(volume_id))
         verified = create_from_image.download(ctx, volume_id, image)
         ctx.volumes.replace_image_metadata(volume_id, verified)
 

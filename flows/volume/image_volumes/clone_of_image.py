@@ -23,7 +23,7 @@ from drivers.interface.records import Record
 from flows.context import CreateContext, ImageContext
 from flows.driver_calls import driver_contract
 from flows.errors import DriverReturnedRubbish, NotFound, Unavailable
-from flows.image import signatures
+from flows.image import facts, signatures
 from flows.statuses import VolumeStatus
 from flows.volume.image_cache.cache_entries import CachePool
 
@@ -46,7 +46,7 @@ def clone(ctx: CreateContext, volume: Record, image: Image) -> tuple[str, Any] |
     :raises ImageError: the data must not be copied, as the image is signed.
     """
     locations: Locations = None, None
-    if not volume.encryption_key_id:
+    if not (volume.encryption_key_id or facts.is_packed(image)):
         locations = ctx.images.service.get_location(ctx.request, image["id"]) or locations
         cloned, answer = _by_driver(ctx, volume, image, locations)
         if cloned:
@@ -54,6 +54,8 @@ def clone(ctx: CreateContext, volume: Record, image: Image) -> tuple[str, Any] |
     signatures.metadata(ctx, image)
     if volume.encryption_key_id:
         reason = "it is encrypted"
+    elif facts.is_packed(image):
+        reason = "its data has to be unpacked"
     else:
         answer, reason = _from_image_volume(ctx, volume, image, locations)
         if not reason:

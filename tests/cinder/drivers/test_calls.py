@@ -230,7 +230,19 @@ def test_an_encrypted_volume_is_written_through_its_encryption(
     volume = VOLUME.replace(encryption_key_id=key)
     driver.copy_image_to_volume(REQUEST, volume, images, "i", disable_sparse=True)
 
-    assert asked == [REQUEST]
+    assert asked == [REQUEST, REQUEST]
+
+
+@pytest.mark.parametrize(
+    "image", [{"disk_format": "vhd"}, {"disk_format": "ploop"}, {"container_format": "compressed"}]
+)
+def test_an_image_that_cinders_code_cannot_write_is_left_to_the_worker(
+    driver: Any, image: dict[str, str]
+) -> None:
+    images = SimpleNamespace(show=lambda *_: image)
+
+    with pytest.raises(NotImplementedError):
+        driver.copy_image_to_volume(REQUEST, VOLUME, images, "i")
 
 
 @pytest.mark.parametrize("code", [None, 413])

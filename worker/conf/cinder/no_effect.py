@@ -37,7 +37,6 @@ SERVICE: dict[str, str] = {
     "reinit_driver_count": "a driver that does not come up is tried for ever, 1 to 60 s apart",
     "run_external_periodic_tasks": "there are none",
     "split_loggers": "requests are not logged in parts",
-    "vmdk_allowed_types": "VMDK images are refused: only raw and qcow2 are read",
     "volume_service_inithost_offload": "interrupted work always resumes beside new work",
 }
 """Options of [DEFAULT], each with the reason why it has no effect."""

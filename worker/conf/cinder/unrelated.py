@@ -10,7 +10,7 @@ DRIVERS = "Cinder's drivers"
 FOREIGN = "drivers of other projects"
 
 _API = """
-    allow_availability_zone_fallback allow_compression_on_image_upload api_rate_limit
+    allow_availability_zone_fallback api_rate_limit
     az_cache_duration backup_api_class backup_use_same_host cloned_volume_same_az
     consistencygroup_api_class default_availability_zone default_group_type enable_force_upload
     glance_core_properties group_api_class max_age osapi_max_limit osapi_volume_ext_list

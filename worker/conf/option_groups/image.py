@@ -55,6 +55,18 @@ OPTS = [
         help="Whether the data in a qcow2 image of a volume is compressed: that takes more time of "
         "the processor, and less room.",
     ),
+    cfg.ListOpt(
+        "vmdk_allowed_types",
+        default=["streamOptimized", "monolithicSparse"],
+        help="Values of createType of the VMDK images that are read. A type that keeps its data in "
+        "other files is never read.",
+    ),
+    cfg.BoolOpt(
+        "allow_compression_on_image_upload",
+        default=False,
+        help="Whether volumes are made of images in the container format 'compressed', which gzip "
+        "packed as a whole. Cinder's API allows such uploads by the same option.",
+    ),
     cfg.StrOpt(
         "verify_glance_signatures",
         default="enabled",

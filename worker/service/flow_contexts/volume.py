@@ -97,6 +97,8 @@ def flow_options(conf: cfg.ConfigOpts, configuration: Any) -> Options:
         no_snapshot_gb_quota=conf.no_snapshot_gb_quota,
         report_discard_supported=bool(configuration.safe_get("report_discard_supported")),
         verify_signatures=conf.verify_glance_signatures == "enabled",
+        convert_images=not conf.image_conversion_disable,
+        unpack_images=conf.allow_compression_on_image_upload,
         clone_image_volumes=image_locations.may_clone(conf),
         disk_geometry=configuration.safe_get("disk_geometry"),
         migration_create_timeout=float(conf.migration_create_volume_timeout_secs),

@@ -437,15 +437,18 @@ class TestHostile:
         head += struct.pack(">QQQII", 0, 0, 0, 4, 104)
         head[at : at + len(noise)] = noise
         try:
-            found = formats.qcow2(_Bytes(bytes(head)), "image")  # type: ignore[arg-type]
+            found = formats.disk_size(_Bytes(bytes(head)), "qcow2", "image")  # type: ignore[arg-type]
         except ImageUnacceptable:
             return
-        assert found.virtual_size >= 0
+        assert found >= 0
 
 
 class _Bytes:
     def __init__(self, data: bytes) -> None:
         self._data = data
+
+    def seek(self, _at: int) -> int:
+        return 0
 
     def read(self, length: int) -> bytes:
         return self._data[:length]

@@ -241,4 +241,8 @@ def test_options_of_the_backend_reach_the_operations(conf: cfg.ConfigOpts) -> No
     assert (options.report_discard_supported, options.disk_geometry) == (True, "512e")
     assert options.verify_signatures is True
     conf.set_override("verify_glance_signatures", "disabled")
-    assert flow_options(conf, configuration).verify_signatures is False
+    conf.set_override("image_conversion_disable", True)
+    conf.set_override("allow_compression_on_image_upload", True)
+    changed = flow_options(conf, configuration)
+    assert (changed.verify_signatures, changed.convert_images) == (False, False)
+    assert (options.unpack_images, changed.unpack_images) == (False, True)

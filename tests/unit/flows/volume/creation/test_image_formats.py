@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Formats that an operator allows, and packed images: spec/volume-rpc, create_volume."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from drivers.interface.errors import ImageConversionNotAllowed, ImageUnacceptable
+from flows.context import Options
+from flows.image import facts
+from flows.volume import create_from_image
+from tests.unit.flows.world.images import IMAGE
+from tests.unit.flows.world.world import World
+
+
+def create(world: World, options: Options, **image: Any) -> Any:
+    """Create a volume from an image that the driver could clone."""
+    world.options = options
+    world.images.service.images["i1"] |= image
+    world.driver.plan["clone_image"] = ({}, True)
+    world.add_volume(status="creating", made=False)
+    args = {"volume_id": "v1", "image_id": "i1", "request_spec": {"image_id": "i1"}}
+    args |= {"filter_properties": {"retry": {"num_attempts": 1}}, "allow_reschedule": True}
+    return world.run(create_from_image.flow, **args)
+
+
+def test_a_packed_image_is_unpacked_and_never_cloned(world: World) -> None:
+    options = Options(unpack_images=True, clone_image_volumes=True)
+
+    assert create(world, options, container_format="compressed").state == "done"
+
+    assert world.driver.called("clone_image") == []
+    assert world.driver.called("create_volume") != []
+
+
+@pytest.mark.parametrize(
+    ("options", "image", "error"),
+    [
+        (Options(), {"container_format": "compressed"}, ImageUnacceptable),
+        (Options(convert_images=False), {"disk_format": "iso"}, ImageConversionNotAllowed),
+        (Options(convert_images=False), {"disk_format": "vmdk"}, ImageConversionNotAllowed),
+    ],
+)
+def test_an_image_is_refused_before_its_volume_exists(
+    world: World, options: Options, image: dict[str, str], error: type[Exception]
+) -> None:
+    outcome = create(world, options, **image)
+
+    assert outcome.failure.check(error)
+    assert world.volume()["status"] == "error"
+    assert world.messaged() == [("005", "029")]
+    assert world.driver.called("create_volume") == []
+
+
+@pytest.mark.parametrize(
+    ("image", "gib"),
+    [
+        ({"size": 1 << 30, "disk_format": "iso"}, 1),
+        ({"size": 1 << 30, "disk_format": "vhd"}, None),
+        ({"virtual_size": 1 << 31, "disk_format": "vhd"}, 2),
+        ({"virtual_size": 1 << 30, "container_format": "compressed"}, None),
+    ],
+)
+def test_the_size_of_a_disk(image: dict[str, Any], gib: int | None) -> None:
+    assert facts.disk_gib({**IMAGE, **image}) == gib
