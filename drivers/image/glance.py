@@ -21,6 +21,7 @@ from oslo_utils import units
 from drivers import tls_errors
 from drivers.image.glance_client import store_files
 from drivers.image.glance_client.answer import CHUNK, GlanceAnswer, GlanceRefused
+from drivers.image.glance_client.continued_download import ContinuedDownload
 from drivers.image.glance_client.glance_server import ACCOUNTS, LOCATION_ACCOUNTS, GlanceServer
 from drivers.image.glance_client.locations import GlanceLocations
 from drivers.image.glance_client.time_limits import MinimumRate
@@ -49,6 +50,9 @@ _STORE, _BASE_IMAGE = "x-image-meta-store", "x-openstack-base-image-ref"
 
 _PAUSE = 0.5
 """Seconds by which each pause between two attempts is longer than the one before it."""
+
+_BROKEN_PAUSE = 5.0
+"""The same for a download that broke: there is more to lose, and a server may be at its start."""
 
 _AUTHORITIES = "glance_ca_certificates_file, or cafile in the section of the account"
 
@@ -213,9 +217,9 @@ class GlanceImages(ImageService):
                 yield from iter(functools.partial(file.read, CHUNK), b"")
             return
 
-        def ask(server: GlanceServer) -> GlanceAnswer:
+        def ask(server: GlanceServer, more: Mapping[str, str]) -> GlanceAnswer:
             # A compressed transfer would take the processor's time for nothing.
-            headers = {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
+            headers = {"Accept": "application/octet-stream", "Accept-Encoding": "identity", **more}
             answer = server.request("GET", f"/images/{image_id}/file", label, headers=headers)
             with contextlib.ExitStack() as refused:
                 refused.enter_context(answer)
@@ -224,10 +228,14 @@ class GlanceImages(ImageService):
                 refused.pop_all()
             return answer
 
-        answer = self._retried(label, ask)
+        def asked(more: Mapping[str, str]) -> GlanceAnswer:
+            pause = _BROKEN_PAUSE if more else None
+            return self._retried(label, lambda server: ask(server, more), pause=pause)
+
         rate = MinimumRate(conf.glance_download_min_rate * units.Ki, conf.glance_request_timeout)
-        with answer, _explained(f"{label} cannot be read to its end"):
-            yield from answer.data(rate)
+        download = ContinuedDownload(label, asked, rate, conf.glance_num_retries)
+        with _explained(f"{label} cannot be read to its end"):
+            yield from download.chunks()
 
     def _send(
         self, image_id: str, data: BinaryIO | Iterator[bytes], placement: dict[str, str]
@@ -262,12 +270,13 @@ class GlanceImages(ImageService):
         label: str,
         ask: Callable[[GlanceServer], T],
         servers: Sequence[GlanceServer] | None = None,
+        pause: float | None = None,
     ) -> T:
         """Repeat a request until a server answers, up to ``glance_num_retries`` times."""
         asked = self._servers if servers is None else servers
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_repeated),
-            wait=tenacity.wait_incrementing(start=0, increment=_PAUSE),
+            wait=tenacity.wait_incrementing(start=0, increment=_PAUSE if pause is None else pause),
             stop=tenacity.stop_after_attempt(self.conf.glance_num_retries + 1),
             after=_log_attempt,
             reraise=True,

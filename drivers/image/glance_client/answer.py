@@ -22,7 +22,7 @@ CHUNK = units.Mi
 """Bytes of an image that are passed on at a time."""
 
 _GONE = (403, 404, 410)
-_NO_DATA = 204
+_NO_DATA, _PART = 204, 206
 _TOO_MUCH = 413
 _NOT_FINAL = (401, 408, 425, 429)
 """Refusals that another attempt may not meet."""
@@ -57,6 +57,15 @@ class GlanceAnswer:
     def status(self) -> int:
         """The status of HTTP."""
         return int(self._response.status_code)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether the body is a part of the data."""
+        return self.status == _PART
+
+    def header(self, name: str) -> str:
+        """Return a header; an empty text where there is none."""
+        return str(self._response.headers.get(name, ""))
 
     @property
     def is_absence(self) -> bool:

@@ -4,6 +4,10 @@
 from __future__ import annotations
 
 
+class TooSlow(TimeoutError):
+    """A download makes too little progress to be continued."""
+
+
 class MinimumRate:
     """Ends a download that makes too little progress.
 
@@ -18,12 +22,12 @@ class MinimumRate:
         self._seconds, self._size = 0.0, 0
 
     def waited(self, seconds: float, size: int) -> None:
-        """Count a wait. :raises TimeoutError: names the amount, the time and the option."""
+        """Count a wait. :raises TooSlow: names the amount, the time and the option."""
         self._seconds += seconds
         self._size += size
         if self._seconds < self._window or not size:
             return
         if self._size < self._rate * self._seconds:
             text = f"only {self._size} bytes came in {self._seconds:.0f} s of waiting"
-            raise TimeoutError(f"{text}, see glance_download_min_rate")
+            raise TooSlow(f"{text}, see glance_download_min_rate")
         self._seconds, self._size = 0.0, 0
