@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from drivers.image import formats, sparse_hash
+from drivers.image.hashes.hash_threads import HashThreads
 from drivers.image.pieces import length_of
 from drivers.interface.errors import ImageCopyFailure, ImageUnacceptable
 from drivers.interface.image import Hole, Image, ImageService, Piece
@@ -26,7 +27,18 @@ def checked(
     :raises ImageUnacceptable: it has another format than described, or is longer than the limit.
     :raises ImageCopyFailure: it has another length or hash than described.
     """
-    expected, hashed, done = image.get("size"), _DataHash(image), 0
+    with _DataHash(image) as hashed:
+        yield from _hashed(service, context, image, limit, pace, hashed)
+        with pace.waiting():
+            hashed.finish()
+    hashed.check()
+
+
+def _hashed(
+    service: ImageService, context: Any, image: Image, limit: int, pace: Pace, hashed: _DataHash
+) -> Iterator[Piece]:
+    """Yield an image's data, which is hashed meanwhile; check its format and length."""
+    expected, done = image.get("size"), 0
     limit = min(n for n in (expected, limit) if n is not None) or 1
     chunks = head_first(_data(service, context, image))
     while True:
@@ -49,7 +61,6 @@ def checked(
         pace.tell(done / limit)
     if expected is not None and done != expected:
         raise ImageCopyFailure(f"image {image['id']} has {done} bytes, not {expected}")
-    hashed.check()
 
 
 def head_first(pieces: Iterator[Piece]) -> Iterator[Piece]:
@@ -72,7 +83,7 @@ def head_first(pieces: Iterator[Piece]) -> Iterator[Piece]:
     yield from pieces
 
 
-class _DataHash:
+class _DataHash(HashThreads):
     """Compares an image's data with the strongest known hash of it."""
 
     def __init__(self, image: Image) -> None:
@@ -87,10 +98,7 @@ class _DataHash:
             if wanted:
                 self._hash = hashlib.new(name, usedforsecurity=False)
         self._name, self._wanted = name, wanted
-
-    def update(self, piece: Piece) -> None:
-        if self._hash is not None:
-            self._hash.update(piece)
+        super().__init__([] if self._hash is None else [self._hash])
 
     def check(self) -> None:
         """:raises ImageCopyFailure: names both hashes."""

@@ -27,6 +27,7 @@ from oslo_utils import units
 from drivers import blockio, own_directories
 from drivers.blockio import BlockFile
 from drivers.image import sparse_hash
+from drivers.image.hashes.hash_threads import HashThreads
 from drivers.image.pieces import length_of, pieces
 from drivers.image.sparse_hash import SparseHash
 from drivers.interface.errors import ImageCopyFailure, ImageNotFound
@@ -144,15 +145,15 @@ class DirectoryImages(ImageService):
 
     def _write(self, image_id: str, data: BinaryIO | Iterator[bytes]) -> dict[str, Any]:
         size, md5, strong = 0, hashlib.md5(usedforsecurity=False), hashlib.new(_HASH)
-        with self._fresh(image_id, "") as file:
+        with self._fresh(image_id, "") as file, HashThreads([md5, strong]) as hashed:
             for chunk in _chunks_of(data):
                 if blockio.is_zero(chunk):  # a hole, as in the source
                     file.truncate(file.seek(len(chunk), os.SEEK_CUR))
                 else:
                     file.write(chunk)
-                md5.update(chunk)
-                strong.update(chunk)
+                hashed.update(chunk)
                 size += len(chunk)
+            hashed.finish()
         hashes = {"os_hash_algo": _HASH, "os_hash_value": strong.hexdigest()}
         return {"status": ImageStatus.ACTIVE, "size": size, "checksum": md5.hexdigest(), **hashes}
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from oslo_utils import units
 
 from drivers.blockio import BlockFile
+from drivers.image.hashes.hash_threads import HashThreads
 from drivers.image.pieces import as_bytes, length_of, pieces
 from drivers.image.sparse_hash import SparseHash
 from drivers.interface.errors import ImageCopyFailure
@@ -43,11 +44,13 @@ def send(
     :raises ImageCopyFailure: the image does not have the data.
     """
     is_sparse = service.keeps_holes and not packed and _has_holes(source)
-    sent = _Sent(source, pace, is_sparse, packed)
-    if is_sparse:
-        known = service.upload_sparse(context, image["id"], sent.pieces(), **placement)
-    else:
-        known = service.update(context, image["id"], {}, sent.chunks(), **placement)
+    with _Sent(source, pace, is_sparse, packed) as sent:
+        if is_sparse:
+            known = service.upload_sparse(context, image["id"], sent.pieces(), **placement)
+        else:
+            known = service.update(context, image["id"], {}, sent.chunks(), **placement)
+        with pace.waiting():
+            sent.finish()
     arrived = (
         known.get("status") == ImageStatus.ACTIVE
         and known.get("size") in (None, sent.size)
@@ -74,7 +77,7 @@ def _packed(data: Iterator[bytes]) -> Iterator[bytes]:
     yield packer.flush()
 
 
-class _Sent:
+class _Sent(HashThreads):
     """Reads a volume or file for an image service; counts and hashes the data.
 
     :param is_sparse: whether the service takes holes; the hash leaves them out, too.
@@ -85,6 +88,7 @@ class _Sent:
         self.size = 0
         self.hash_field = "os_hash_value" if is_sparse else "checksum"
         self.hash: Any = SparseHash() if is_sparse else hashlib.md5(usedforsecurity=False)
+        super().__init__([self.hash])
         self._source = source
         self._pace = pace
         self._is_packed = is_packed
@@ -101,7 +105,7 @@ class _Sent:
             with self._pace.waiting():
                 piece = next(data, None)
                 if piece is not None:
-                    self.hash.update(piece)
+                    self.update(piece)
             if piece is None:
                 return
             self.size += length_of(piece)
