@@ -20,12 +20,13 @@ import itertools
 import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from drivers import block_copy, own_directories
 from drivers.blockio import BlockFile
 from drivers.image import formats, qemu_img, unpacking, upload_formats
 from drivers.image.checked_download import checked, head_first
+from drivers.image.checked_images import CheckedImages
 from drivers.image.qemu_img import ConversionLimits
 from drivers.image.sink import ImageSink
 from drivers.image.verified_upload import send
@@ -50,6 +51,7 @@ _VMDK_TYPES = ("streamOptimized", "monolithicSparse")
 class ImageTransport:
     """Moves the data of one image service's images.
 
+    :ivar for_drivers: the image service for drivers that copy images by themselves.
     :param directory: for images and disks that have to be converted.
     :param may_convert: whether images may have another format than volumes, which are raw.
     :param compresses: whether the data in a qcow2 image of a volume is compressed.
@@ -67,6 +69,7 @@ class ImageTransport:
         vmdk_types: Collection[str] = _VMDK_TYPES,
     ) -> None:
         self.service = service
+        self.for_drivers = cast(ImageService, CheckedImages(service))
         self._directory = directory
         self._limits = limits
         self._may_convert = may_convert

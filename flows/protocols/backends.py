@@ -99,7 +99,11 @@ class Images(Protocol):
 
     @property
     def service(self) -> ImageService:
-        """The image service, as volume drivers receive it."""
+        """The image service."""
+
+    @property
+    def for_drivers(self) -> ImageService:
+        """The image service for drivers that copy images; it verifies their data."""
 
     def fetch(
         self, context: Any, image: Image, file: BinaryIO, size: int, key: str, pace: Pace

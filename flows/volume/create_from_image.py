@@ -93,6 +93,7 @@ class DownloadImage(Step, task="download"):
 def download(ctx: CreateContext, volume_id: str, image: Image) -> dict[str, str]:
     """Write an image into a new volume; return the metadata about its signature."""
     volume, verified = ctx.volumes.get(volume_id), signatures.metadata(ctx, image)
+    facts.require_fits(ctx, image, volume)  # it may be another one than a step before
     ctx.volumes.transition(volume_id, DOWNLOADING, when=STATUSES.during)
     ctx.workers.claim("Volume", volume_id, DOWNLOADING)
     if ctx.resumed:

@@ -110,7 +110,7 @@ def record(
 
 
 def _copied(ctx: ImageContext, volume: Record, image: Image, sparse: bool) -> Any:
-    copy, service = ctx.driver.copy_image_to_volume, ctx.images.service
+    copy, service = ctx.driver.copy_image_to_volume, ctx.images.for_drivers
     sparse = sparse and ctx.backend.stats().get(ZEROED) is True
     options = (
         {}

@@ -68,7 +68,7 @@ class Images:
     """
 
     def __init__(self) -> None:
-        self.service = Service()
+        self.service = self.for_drivers = Service()
         self.aside: set[str] = set()
         self.plan: dict[str, BaseException] = {}
         self.placements: list[dict[str, str]] = []

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,11 +16,14 @@ from tests.unit.flows.world.images import IMAGE
 from tests.unit.flows.world.world import World
 
 
-def create(world: World, options: Options, **image: Any) -> Any:
-    """Create a volume from an image that the driver could clone."""
+def create(world: World, options: Options, cloned: bool = True, **image: Any) -> Any:
+    """Create a volume from an image.
+
+    :param cloned: whether the driver can clone it.
+    """
     world.options = options
     world.images.service.images["i1"] |= image
-    world.driver.plan["clone_image"] = ({}, True)
+    world.driver.plan["clone_image"] = ({}, cloned)
     world.add_volume(status="creating", made=False)
     args = {"volume_id": "v1", "image_id": "i1", "request_spec": {"image_id": "i1"}}
     args |= {"filter_properties": {"retry": {"num_attempts": 1}}, "allow_reschedule": True}
@@ -65,3 +69,28 @@ def test_an_image_is_refused_before_its_volume_exists(
 )
 def test_the_size_of_a_disk(image: dict[str, Any], gib: int | None) -> None:
     assert facts.disk_gib({**IMAGE, **image}) == gib
+
+
+def test_a_driver_that_copies_images_gets_checked_data(world: World) -> None:
+    given: list[Any] = []
+    world.images.for_drivers = SimpleNamespace()  # type: ignore[assignment]
+    world.driver.copy_image_to_volume = lambda *args: given.append(args[2])  # type: ignore[method-assign]
+
+    assert create(world, Options(), cloned=False).state == "done"
+
+    assert given == [world.images.for_drivers]
+
+
+def test_an_image_that_changes_between_two_steps_is_refused(world: World) -> None:
+    images = world.images.service
+    create_volume = world.driver.create_volume
+
+    def change(volume: Any) -> Any:
+        images.images["i1"]["min_disk"] = 1000
+        return create_volume(volume)
+
+    world.driver.create_volume = change  # type: ignore[method-assign]
+    outcome = create(world, Options(), cloned=False)
+
+    assert outcome.failure.check(ImageUnacceptable)
+    assert world.driver.objects == set()
