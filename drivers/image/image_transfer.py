@@ -26,17 +26,27 @@ from drivers import block_copy, own_directories
 from drivers.blockio import BlockFile
 from drivers.image import formats, qemu_img, unpacking, upload_formats
 from drivers.image.checked_download import checked, head_first
-from drivers.image.checked_images import CheckedImages
 from drivers.image.qemu_img import ConversionLimits
 from drivers.image.sink import ImageSink
+from drivers.image.verification.certificates import Certificates
+from drivers.image.verification.checked_images import CheckedImages
+from drivers.image.verification.signature import CERTIFICATE, CertificateCheck, SignedImages
 from drivers.image.verified_upload import send
 from drivers.interface.errors import (
     ImageConversionNotAllowed,
     ImageCopyFailure,
+    ImageSignatureVerificationException,
     ImageTooBig,
     ImageUnacceptable,
 )
-from drivers.interface.image import Hole, Image, ImageService, Piece, Placement
+from drivers.interface.image import (
+    Hole,
+    Image,
+    ImageService,
+    Piece,
+    Placement,
+    SignatureCheck,
+)
 from drivers.interface.pace import Pace
 
 _COMPRESSION = 4
@@ -51,11 +61,11 @@ _VMDK_TYPES = ("streamOptimized", "monolithicSparse")
 class ImageTransport:
     """Moves the data of one image service's images.
 
-    :ivar for_drivers: the image service for drivers that copy images by themselves.
     :param directory: for images and disks that have to be converted.
     :param may_convert: whether images may have another format than volumes, which are raw.
     :param compresses: whether the data in a qcow2 image of a volume is compressed.
     :param vmdk_types: kinds of VMDK that are read.
+    :param certificates: those of signed images; None: no signature is verified.
     """
 
     def __init__(
@@ -67,17 +77,48 @@ class ImageTransport:
         may_convert: bool = True,
         compresses: bool = False,
         vmdk_types: Collection[str] = _VMDK_TYPES,
+        certificates: Certificates | None = None,
     ) -> None:
         self.service = service
-        self.for_drivers = cast(ImageService, CheckedImages(service))
         self._directory = directory
         self._limits = limits
         self._may_convert = may_convert
         self._compresses = compresses
         self._vmdk_types = vmdk_types
+        self._certificates = certificates
+
+    def for_driver(self, check: SignatureCheck | None) -> ImageService:
+        """Return the image service for a driver that copies an image by itself.
+
+        :param check: of the image's signature, None for none.
+        """
+        return cast(ImageService, CheckedImages(self._signed(check)))
+
+    def signature_check(self, image: Image) -> SignatureCheck:
+        """Return a check of an image's signature, whose certificate is read.
+
+        :raises ImageSignatureVerificationException: the certificate cannot be read or used.
+        """
+        label, properties = f"image {image['id']}", image["properties"]
+        if self._certificates is None:
+            text = f"no key manager has the certificate of {label}"
+            raise ImageSignatureVerificationException(text)
+        certificate = self._certificates.read(properties[CERTIFICATE], label)
+        return CertificateCheck(label, properties, certificate)
+
+    def _signed(self, check: SignatureCheck | None) -> ImageService:
+        service = self.service
+        return service if check is None else cast(ImageService, SignedImages(service, check))
 
     def fetch(
-        self, context: Any, image: Image, file: BinaryIO, size: int, key: str, pace: Pace
+        self,
+        context: Any,
+        image: Image,
+        file: BinaryIO,
+        size: int,
+        key: str,
+        pace: Pace,
+        check: SignatureCheck | None = None,
     ) -> None:
         """Write an image over an unused volume; none of the old data remains.
 
@@ -85,6 +126,7 @@ class ImageTransport:
         :param file: the volume, open for reading and writing.
         :param size: of the volume, in bytes.
         :param key: names the files in ``image_conversion_dir``; one for each volume.
+        :param check: of the image's signature, None for none.
         :raises ImageUnacceptable: its format or size does not fit.
         :raises ImageConversionNotAllowed: it has another format than the volume.
         :raises ImageTooBig: there is no room to convert it.
@@ -95,7 +137,7 @@ class ImageTransport:
         with _explained(image, volume.name):
             if image["disk_format"] != formats.RAW:
                 self._require_conversion(image)
-            found, data = self._disk(context, image, size, pace)
+            found, data = self._disk(self._signed(check), context, image, size, pace)
             if found == formats.RAW:
                 _stream(data, volume, size, pace)
             else:
@@ -145,14 +187,14 @@ class ImageTransport:
             raise ImageConversionNotAllowed(f"image {image['id']} {text}")
 
     def _disk(
-        self, context: Any, image: Image, size: int, pace: Pace
+        self, service: ImageService, context: Any, image: Image, size: int, pace: Pace
     ) -> tuple[str, Iterator[Piece]]:
         """Return the format of an image by its first bytes, by QEMU's name, and its data."""
         label, limit = f"image {image['id']}", size
         if image["disk_format"] in formats.CONVERTED:
             # Where the service does not know its length: no disk of that size needs more.
             limit, pace = _IMAGE_MAX * size, _part(pace, 0.0, 0.5)
-        data = checked(self.service, context, image, limit, pace)
+        data = checked(service, context, image, limit, pace)
         if image.get("container_format") == formats.PACKED:
             data = head_first(unpacking.unpacked(data, label, limit))
         first = next(data, b"")

@@ -58,6 +58,25 @@ Locations = tuple[str | None, list[Mapping[str, Any]] | None]
 """A direct address of an image's data, and a list of further ones; None where unknown."""
 
 
+class SignatureCheck(abc.ABC):
+    """Compares the data of one image with its signature while it is read."""
+
+    @abc.abstractmethod
+    def update(self, data: bytes) -> None:
+        """Take the next part of the data."""
+
+    @abc.abstractmethod
+    def finish(self) -> None:
+        """Take the end. :raises ImageSignatureVerificationException: the signature is wrong."""
+
+    @abc.abstractmethod
+    def require_right(self) -> None:
+        """Require that all data was read, and has the signature.
+
+        :raises ImageSignatureVerificationException: otherwise.
+        """
+
+
 class ImageService(abc.ABC):
     """Keeps images.
 

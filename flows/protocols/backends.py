@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, Protocol
 
 from drivers.interface.backup import BackupDriver
-from drivers.interface.image import Image, ImageService, Placement
+from drivers.interface.image import Image, ImageService, Placement, SignatureCheck
 from drivers.interface.pace import Pace
 from drivers.interface.records import Record
 from drivers.interface.volume import VolumeDriver
@@ -101,18 +101,34 @@ class Images(Protocol):
     def service(self) -> ImageService:
         """The image service."""
 
-    @property
-    def for_drivers(self) -> ImageService:
-        """The image service for drivers that copy images; it verifies their data."""
+    def for_driver(self, check: SignatureCheck | None) -> ImageService:
+        """Return the image service for a driver that copies an image; it verifies the data.
+
+        :param check: of the image's signature, None for none.
+        """
+
+    def signature_check(self, image: Image) -> SignatureCheck:
+        """Return a check of an image's signature.
+
+        :raises ImageSignatureVerificationException: its certificate cannot be read or used.
+        """
 
     def fetch(
-        self, context: Any, image: Image, file: BinaryIO, size: int, key: str, pace: Pace
+        self,
+        context: Any,
+        image: Image,
+        file: BinaryIO,
+        size: int,
+        key: str,
+        pace: Pace,
+        check: SignatureCheck | None = None,
     ) -> None:
         """Overwrite a volume with an image, and verify it; none of the old data remains.
 
         :param file: the volume, open for reading and writing.
         :param size: the size of the volume, in bytes.
         :param key: the volume's id, which names temporary files.
+        :param check: of the image's signature, None for none.
         :raises ImageError: the volume's data is invalid.
         """
 

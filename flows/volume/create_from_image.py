@@ -7,9 +7,10 @@ task       does                                  undone by
 begin      checks that it is here                back to the scheduler, or the
                                                  status ``error`` and a message
 allocate   checks that the image fits;           driver.delete_volume
-           driver.clone_image, or refuses a
-           signed image, clones a volume that
-           keeps the image, driver.create_volume
+           driver.clone_image, or reads the
+           certificate of a signed image, clones
+           a volume that keeps an unsigned one,
+           driver.create_volume
 download   ``downloading``; checks and writes    the image metadata goes
            the image, unless it was cloned;
            image metadata, bootable
@@ -92,14 +93,14 @@ class DownloadImage(Step, task="download"):
 
 def download(ctx: CreateContext, volume_id: str, image: Image) -> dict[str, str]:
     """Write an image into a new volume; return the metadata about its signature."""
-    volume, verified = ctx.volumes.get(volume_id), signatures.metadata(ctx, image)
+    volume, check = ctx.volumes.get(volume_id), signatures.check(ctx, image)
     facts.require_fits(ctx, image, volume)  # it may be another one than a step before
     ctx.volumes.transition(volume_id, DOWNLOADING, when=STATUSES.during)
     ctx.workers.claim("Volume", volume_id, DOWNLOADING)
     if ctx.resumed:
         ctx.driver.clear_download(ctx.request, volume)
-    image_copy.from_image(ctx, volume, image)
-    return verified
+    image_copy.from_image(ctx, volume, image, check)
+    return signatures.metadata(ctx, check)
 
 
 @registered

@@ -86,10 +86,11 @@ class WriteImage(Step, task="write"):
         else:
             image = facts.show(ctx, require_image(image_meta)["id"])
             facts.require_fits(ctx, image, volume)
-            verified = signatures.metadata(ctx, image)
+            check = signatures.check(ctx, image)
             if ctx.resumed:
                 ctx.driver.clear_download(ctx.request, volume)
-            image_copy.from_image(ctx, volume, image, sparse=False)
+            image_copy.from_image(ctx, volume, image, check, sparse=False)
+            verified = signatures.metadata(ctx, check)
         record(ctx, volume_id, image, verified)
 
     def revert(

@@ -9,6 +9,7 @@ from oslo_config import cfg
 
 from drivers.image.image_transfer import ImageTransport
 from drivers.image.qemu_img import ConversionLimits
+from drivers.image.verification.certificates import Certificates
 from worker.conf.option_groups import image
 from worker.execution.concurrency import Limiter, blocking
 
@@ -26,4 +27,5 @@ def make(conf: cfg.ConfigOpts, limiter: Limiter) -> ImageTransport:
         may_convert=not conf.image_conversion_disable,
         compresses=conf.image_compress_on_upload,
         vmdk_types=frozenset(conf.vmdk_allowed_types),
+        certificates=blocking(Certificates(conf), limiter),
     )

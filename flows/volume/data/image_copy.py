@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from oslo_utils import units
 
 from drivers.interface.errors import ImageCopyFailure, ImageUnacceptable
-from drivers.interface.image import Image
+from drivers.interface.image import Image, SignatureCheck
 from drivers.interface.records import Record
 from drivers.interface.volume import ZEROED
 from flows.context import ImageContext
@@ -35,15 +35,25 @@ from flows.volume.lifecycle import find
 LOG = logging.getLogger(__name__)
 
 
-def from_image(ctx: ImageContext, volume: Record, image: Image, *, sparse: bool = True) -> None:
+def from_image(
+    ctx: ImageContext,
+    volume: Record,
+    image: Image,
+    check: SignatureCheck | None,
+    *,
+    sparse: bool = True,
+) -> None:
     """Write an image over a volume that is there.
 
+    :param check: of the image's signature, None for none.
     :param sparse: whether the volume is new, so that a driver whose new volumes read as zeros
         may leave out zeros.
     :raises ImageError: the volume's data is to be thrown away.
     """
     with facts.explained(f"image {image['id']} could not be written to volume {volume.id}"):
-        answer = _copied(ctx, volume, image, sparse)
+        answer = _copied(ctx, volume, image, check, sparse)
+        if check is not None:
+            check.require_right()
         update = driver_contract.model_update(answer, volume, "copy_image_to_volume")
         driver_contract.store(ctx.volumes.update, volume, update, "copy_image_to_volume")
 
@@ -109,8 +119,10 @@ def record(
     ctx.volumes.update(volume_id, bootable=True)
 
 
-def _copied(ctx: ImageContext, volume: Record, image: Image, sparse: bool) -> Any:
-    copy, service = ctx.driver.copy_image_to_volume, ctx.images.for_drivers
+def _copied(
+    ctx: ImageContext, volume: Record, image: Image, check: SignatureCheck | None, sparse: bool
+) -> Any:
+    copy, service = ctx.driver.copy_image_to_volume, ctx.images.for_driver(check)
     sparse = sparse and ctx.backend.stats().get(ZEROED) is True
     options = (
         {}
@@ -126,7 +138,7 @@ def _copied(ctx: ImageContext, volume: Record, image: Image, sparse: bool) -> An
     with _opened_for_image(ctx, volume) as file:
         size = volume.size * units.Gi
         moved_data.begin(size)
-        ctx.images.fetch(ctx.request, image, file, size, volume.id, ctx.pace)
+        ctx.images.fetch(ctx.request, image, file, size, volume.id, ctx.pace, check)
     return None
 
 

@@ -7,9 +7,9 @@ task       does                                  undone by
 begin      checks that it is here                back to the scheduler, or the
                                                  status ``error`` and a message
 clone      checks that the image fits;           driver.delete_volume
-           driver.clone_image, or refuses a
-           signed image, clones a volume that
-           keeps the image
+           driver.clone_image, or reads the
+           certificate of a signed image, clones
+           a volume that keeps an unsigned one
 cache      chooses a volume of the cache; else
            has the cache filled, and waits for
            that without a thread
@@ -44,7 +44,7 @@ from flows.context import CreateContext
 from flows.driver_calls import driver_contract
 from flows.errors import NotFound, OperationDeferred, Unavailable
 from flows.factories import registered
-from flows.image import facts
+from flows.image import facts, signatures
 from flows.lifecycle import Step, was_interrupted
 from flows.volume import create, create_from_image
 from flows.volume.create import BeginCreate, FinishCreate
@@ -112,7 +112,7 @@ class ChooseCachedVolume(Step, task="cache"):
             ctx.notifier.image_cache(ctx.request, "miss", image_id, volume.host)
         else:
             ctx.notifier.image_cache(ctx.request, "hit", image_id, entry.host)
-        if entry is None or entry.size > volume.size:
+        if entry is None or entry.size > volume.size or not _is_verified(ctx, image, entry):
             return None
         ctx.image_cache.use(entry)
         return str(entry.volume_id)
@@ -226,6 +226,14 @@ def flow() -> linear_flow.Flow:
         DownloadUnlessCloned(),
         FinishCreate("finish"),
     )
+
+
+def _is_verified(ctx: CreateContext, image: Image, entry: Record) -> bool:
+    """Return whether a volume of the cache has the data that its image's signature wants."""
+    if not signatures.is_signed(ctx, image):
+        return True
+    kept = find(ctx, entry.volume_id)
+    return kept is not None and (kept.glance_metadata or {}).get(facts.VERIFIED) == str(True)
 
 
 def _ready(ctx: CreateContext, source_id: str) -> Record | None:

@@ -43,7 +43,7 @@ def clone(ctx: CreateContext, volume: Record, image: Image) -> tuple[str, Any] |
 
     :returns: the method of the driver that made it, and its answer; None where the data has to be
         copied: then nothing is left, and the log has the reason.
-    :raises ImageError: the data must not be copied, as the image is signed.
+    :raises ImageError: the data must not be copied, as its signature cannot be verified.
     """
     locations: Locations = None, None
     if not (volume.encryption_key_id or facts.is_packed(image)):
@@ -51,11 +51,13 @@ def clone(ctx: CreateContext, volume: Record, image: Image) -> tuple[str, Any] |
         cloned, answer = _by_driver(ctx, volume, image, locations)
         if cloned:
             return "clone_image", answer
-    signatures.metadata(ctx, image)
+    signed = signatures.check(ctx, image) is not None  # it reads the certificate early
     if volume.encryption_key_id:
         reason = "it is encrypted"
     elif facts.is_packed(image):
         reason = "its data has to be unpacked"
+    elif signed:
+        reason = "its signature is to be verified"
     else:
         answer, reason = _from_image_volume(ctx, volume, image, locations)
         if not reason:

@@ -17,7 +17,7 @@ EXTRAS = PROJECT["project"]["optional-dependencies"]
 
 MENDED = {
     "PyMySQL": "1.1.1",  # CVE-2024-36039: dicts as parameters were not escaped
-    "cryptography": "48.0.1",  # GHSA-537c-gmf6-5ccf; the tests only
+    "cryptography": "48.0.1",  # GHSA-537c-gmf6-5ccf; of signatures
     "idna": "3.15",  # CVE-2024-3651, CVE-2026-45409: the time for a host, as of a redirection
     "psycopg": "3.2.13",  # CVE-2025-12818, in the libpq that it contains
     "psycopg2-binary": "2.9.13",  # CVE-2025-1094, CVE-2025-12818, CVE-2026-6477: its libpq

@@ -15,8 +15,8 @@ from worker.conf.option_groups import backend
 OF_BACKENDS = "of backends"
 """The key under which options of every backend are listed."""
 
-KEYSTONES = frozenset({"glance", "nova", "service_user"})
-"""Sections that keystoneauth reads for us, when they are needed."""
+KEYSTONES = frozenset({"barbican", "barbican_service_user", "glance", "nova", "service_user"})
+"""Sections that are read when they are needed, most of them by keystoneauth."""
 
 
 def effective(entries: Sequence[ConfigEntry]) -> list[ConfigEntry]:

@@ -53,7 +53,6 @@ BACKEND: dict[str, str] = {
 """Options of backends, with the reason why our own drivers do without them."""
 
 SECTIONS: dict[str, str] = {
-    "barbican": _KEYS,
     "oslo_reports": "there are no reports on signals: the log has the stack of a hanging operation",
     "oslo_versionedobjects": "objects are read by a codec of our own",
     "profiler": "requests are not traced by osprofiler",

@@ -78,7 +78,6 @@ SERVICE: dict[str, str] = {
 
 SECTIONS: dict[str, str] = {
     "audit_middleware_notifications": API,
-    "barbican_service_user": API,
     "cors": API,
     "healthcheck": API,
     "keystone_authtoken": API,

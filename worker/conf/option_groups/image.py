@@ -71,7 +71,7 @@ OPTS = [
         "verify_glance_signatures",
         default="enabled",
         choices=[
-            ("enabled", "signed images are refused, since no signature is verified"),
+            ("enabled", "signed images are verified, with certificates in Barbican"),
             ("disabled", "signed images are used unverified"),
         ],
         help="Whether the signatures of images matter.",

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from drivers.image.checked_images import CheckedImages
 from drivers.image.directory import DirectoryImages
 from drivers.image.pieces import Hole
+from drivers.image.verification.checked_images import CheckedImages
 from drivers.interface.errors import ImageCopyFailure, ImageError, ImageUnacceptable
 
 DATA = b"disk" * 1024

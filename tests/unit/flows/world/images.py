@@ -68,12 +68,30 @@ class Images:
     """
 
     def __init__(self) -> None:
-        self.service = self.for_drivers = Service()
+        self.service = Service()
+        self.check: Any = None
         self.aside: set[str] = set()
         self.plan: dict[str, BaseException] = {}
         self.placements: list[dict[str, str]] = []
 
-    def fetch(self, context: Any, image: Any, file: Any, size: int, key: str, pace: Any) -> None:
+    def for_driver(self, check: Any) -> Any:
+        return self.service if check is None else (self.service, check)
+
+    def signature_check(self, image: Any) -> Any:
+        if isinstance(self.check, Exception):
+            raise self.check
+        return self.check
+
+    def fetch(
+        self,
+        context: Any,
+        image: Any,
+        file: Any,
+        size: int,
+        key: str,
+        pace: Any,
+        check: Any = None,
+    ) -> None:
         self.aside.add(key)
         pace.tell(0.5)
         if "fetch" in self.plan:

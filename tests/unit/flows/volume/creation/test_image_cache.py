@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -74,6 +75,20 @@ class TestHits:
         assert notices(cloud) == [("hit", "i1", HOST)]
         assert cloud.db.pairs["image", "v1"]["image_id"] == "i1"
         assert cloud.db.pairs["image", "v1"]["signature_verified"] == "False"
+
+    @pytest.mark.parametrize(("known", "way"), [("True", "clone"), ("False", "copy")])
+    def test_a_signed_image_is_cloned_only_from_verified_data(
+        self, cloud: World, known: str, way: str
+    ) -> None:
+        cached(cloud, "v0")
+        cloud.db.pairs["image", "v0"] = {"signature_verified": known}
+        cloud.options = dataclasses.replace(cloud.options, verify_signatures=True)
+        names = ("", "_hash_method", "_key_type", "_certificate_uuid")
+        cloud.images.service.images["i1"]["properties"] = {f"img_signature{n}": "x" for n in names}
+        cloud.images.check = SimpleNamespace(require_right=lambda: None)
+
+        assert run(cloud) == way
+        assert cloud.db.pairs["image", "v1"]["signature_verified"] == "True"
 
     def test_a_driver_that_clones_the_image_itself_comes_first(self, cloud: World) -> None:
         cached(cloud, "v0")

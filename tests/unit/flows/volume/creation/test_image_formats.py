@@ -73,12 +73,13 @@ def test_the_size_of_a_disk(image: dict[str, Any], gib: int | None) -> None:
 
 def test_a_driver_that_copies_images_gets_checked_data(world: World) -> None:
     given: list[Any] = []
-    world.images.for_drivers = SimpleNamespace()  # type: ignore[assignment]
+    checked = SimpleNamespace()
+    world.images.for_driver = lambda _check: checked  # type: ignore[method-assign]
     world.driver.copy_image_to_volume = lambda *args: given.append(args[2])  # type: ignore[method-assign]
 
     assert create(world, Options(), cloned=False).state == "done"
 
-    assert given == [world.images.for_drivers]
+    assert given == [checked]
 
 
 def test_an_image_that_changes_between_two_steps_is_refused(world: World) -> None:

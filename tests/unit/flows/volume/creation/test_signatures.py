@@ -22,6 +22,20 @@ SIGNATURE = {
 RETRY = {"retry": {"num_attempts": 1}}
 
 
+class Check:
+    """The check of a signature.
+
+    :param is_right: whether the data has the signature.
+    """
+
+    def __init__(self, is_right: bool = True) -> None:
+        self.is_right = is_right
+
+    def require_right(self) -> None:
+        if not self.is_right:
+            raise ImageSignatureVerificationException("it is wrong")
+
+
 @pytest.fixture
 def verifying(world: World) -> World:
     world.options = Options(verify_signatures=True)
@@ -46,7 +60,7 @@ def overwrite(world: World) -> Any:
 
 
 def kept(world: World) -> Any:
-    return world.db.pairs["image", "v1"].get(VERIFIED)
+    return world.db.pairs.get(("image", "v1"), {}).get(VERIFIED)
 
 
 @pytest.mark.parametrize("run", [create, overwrite])
@@ -87,6 +101,7 @@ def test_a_signature_that_cannot_be_verified_ends_in_error(
     verifying: World, properties: Any, error: type[Exception], detail: str, run: Any, action: str
 ) -> None:
     sign(verifying, **properties)
+    verifying.images.check = ImageSignatureVerificationException("no certificate")
 
     outcome = run(verifying)
 
@@ -105,3 +120,39 @@ def test_a_clone_by_the_storage_is_not_verified_as_in_cinder(verifying: World) -
     assert create(verifying).state == "done"
 
     assert kept(verifying) is None
+
+
+@pytest.mark.parametrize("run", [create, overwrite])
+def test_data_with_a_right_signature_is_verified(verifying: World, run: Any) -> None:
+    sign(verifying, **SIGNATURE)
+    verifying.images.check = Check()
+
+    assert run(verifying).state == "done"
+
+    assert kept(verifying) == "True"
+
+
+@pytest.mark.parametrize(("run", "action"), [(create, "005"), (overwrite, "016")])
+def test_data_with_a_wrong_signature_ends_in_error(verifying: World, run: Any, action: str) -> None:
+    sign(verifying, **SIGNATURE)
+    verifying.images.check = Check(is_right=False)
+
+    outcome = run(verifying)
+
+    assert outcome.failure.check(ImageSignatureVerificationException)
+    assert (verifying.volume()["status"], kept(verifying)) == ("error", None)
+    assert verifying.messaged() == [(action, "011")]
+    assert verifying.scheduler.calls == []
+
+
+@pytest.mark.parametrize(("is_right", "state"), [(True, "done"), (False, "failed")])
+def test_a_driver_that_copies_images_reads_verified_data(
+    verifying: World, is_right: bool, state: str
+) -> None:
+    sign(verifying, **SIGNATURE)
+    verifying.images.check = check = Check(is_right)
+    given: list[Any] = []
+    verifying.driver.copy_image_to_volume = lambda *args: given.append(args[2])  # type: ignore[method-assign]
+
+    assert create(verifying).state == state
+    assert given == [(verifying.images.service, check)]

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Certificates in Barbican, which the properties of signed images name.
+
+The service asks with its own account: a token of the caller's would not outlive a restart. The id
+of a certificate is untrusted input, and the secret is used for nothing but a signature.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import tenacity
+from oslo_config import cfg
+from oslo_utils import units, uuidutils
+
+from drivers import http_answers, keystone
+from drivers.interface.errors import ImageSignatureVerificationException
+
+ACCOUNTS = ("barbican_service_user", "service_user", "keystone_authtoken")
+"""Sections that may have an account; the first one that has is used."""
+
+SECTION = "barbican"
+
+OPTS = [
+    cfg.StrOpt("barbican_endpoint"),
+    cfg.StrOpt("barbican_endpoint_type", default="public"),
+    cfg.StrOpt("barbican_region_name"),
+    cfg.BoolOpt("verify_ssl", default=True),
+    cfg.StrOpt("verify_ssl_path"),
+]
+"""Castellan's options of Barbican, by its names."""
+
+_VERSION = "/v1"
+_TIMEOUT = 60.0
+_LONGEST = 256 * units.Ki
+_ATTEMPTS = 3
+
+
+class _Unavailable(Exception):
+    """Barbican does not answer: another attempt may help."""
+
+
+class Certificates:
+    """Reads certificates.
+
+    :param conf: the configuration.
+    """
+
+    def __init__(self, conf: Any) -> None:
+        self._conf = conf
+
+    def read(self, certificate_id: str, label: str) -> bytes:
+        """Return a certificate as Barbican has it.
+
+        :param label: names the image.
+        :raises ImageSignatureVerificationException: it cannot be read; the text has the reason.
+        """
+        text = f"the certificate {certificate_id!s:.80} of {label} cannot be read"
+        if not uuidutils.is_uuid_like(certificate_id):
+            raise ImageSignatureVerificationException(f"{text}: it has no id of a secret")
+        try:
+            return self._retried(str(certificate_id))
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise ImageSignatureVerificationException(f"{text}: {reason:.500}") from error
+
+    def _retried(self, certificate_id: str) -> bytes:
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type((_Unavailable, OSError)),
+            wait=tenacity.wait_incrementing(start=0, increment=1),
+            stop=tenacity.stop_after_attempt(_ATTEMPTS),
+            reraise=True,
+        )
+        return retrying(self._read, certificate_id)
+
+    def _read(self, certificate_id: str) -> bytes:
+        session, options = self._session()
+        address = f"{_api(session, options)}/secrets/{certificate_id}"
+        known = self._get(session, address, "application/json")
+        kinds = _record(known).get("content_types") or {}
+        return self._get(session, f"{address}/payload", str(kinds.get("default") or "*/*"))
+
+    def _get(self, session: Any, address: str, kind: str) -> bytes:
+        how = {"stream": True, "raise_exc": False, "log": False, "headers": {"Accept": kind}}
+        answer = session.request(address, "GET", **how)
+        try:
+            if answer.status_code >= 500:
+                raise _Unavailable(f"Barbican answers with {answer.status_code}")
+            if answer.status_code != 200:
+                raise LookupError(f"Barbican answers with {answer.status_code}")
+            return http_answers.content(answer.raw, _TIMEOUT, _LONGEST)
+        finally:
+            answer.close()
+
+    def _session(self) -> tuple[Any, Any]:
+        self._conf.register_opts(OPTS, group=SECTION)
+        options, section = self._conf[SECTION], keystone.account(self._conf, ACCOUNTS)
+        if section is None:
+            text = f"no account of Barbican is configured, see [{ACCOUNTS[0]}] auth_type"
+            raise LookupError(f"{text} or [{ACCOUNTS[-1]}]")
+        how: dict[str, Any] = {"timeout": _TIMEOUT}
+        if not options.verify_ssl:
+            how["insecure"] = True
+        elif options.verify_ssl_path:
+            how["cacert"] = options.verify_ssl_path
+        return keystone.session(self._conf, section, **how), options
+
+
+def _api(session: Any, options: Any) -> str:
+    """Return the address of the API."""
+    place = {"service_type": "key-manager", "interface": options.barbican_endpoint_type}
+    if options.barbican_region_name:
+        place["region_name"] = options.barbican_region_name
+    found = options.barbican_endpoint or keystone.address(session, **place)
+    return found.rstrip("/").removesuffix(_VERSION) + _VERSION
+
+
+def _record(data: bytes) -> dict[str, Any]:
+    known = json.loads(data)
+    if not isinstance(known, dict):
+        raise ValueError("Barbican has no record of it")
+    return known
