@@ -9,15 +9,22 @@ threads may use one.
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from oslo_utils import units
 
+LOG = logging.getLogger(__name__)
+
+_EXCLUSIVE_LOCK = 1 << 2
 _FAST_DIFF = 1 << 4
 _FAST_DIFF_INVALID = 1 << 1
 """Bits of the features and of the flags of an image, as librbd numbers them."""
+
+_EXCLUSIVE = 0
+"""The mode of the lock, as librbd numbers it."""
 
 _WIDE = 64 * units.Gi
 _NARROW = 256 * units.Mi
@@ -79,6 +86,36 @@ class RbdImage:
     def flush(self) -> None:
         """Make everything that was written survive a power failure."""
         self._image.flush()
+
+    def own(self, label: str, *, shut_out: bool) -> None:
+        """Become the only writer until the image is closed; once more changes nothing.
+
+        An image without the feature ``exclusive-lock`` stays as it is.
+
+        :param label: of the image, for the log.
+        :param shut_out: whether a client that has the lock is shut out of the cluster. It may be
+            on a host that was frozen, and write when it wakes.
+        :raises Exception: of the binding: another client has the lock.
+        """
+        if not self._image.features() & _EXCLUSIVE_LOCK:
+            return
+        if shut_out and not self._image.is_exclusive_lock_owner():
+            for client in self._owners():
+                text = "%s: client %s, which has not ended its transfer, is shut out of the cluster"
+                LOG.warning(text, label, client)
+                self._shut_out(client)
+        self._image.lock_acquire(_EXCLUSIVE)
+
+    def _owners(self) -> list[str]:
+        return [one["owner"] for one in self._image.lock_get_owners()]
+
+    def _shut_out(self, client: str) -> None:
+        try:
+            self._image.lock_break(_EXCLUSIVE, client)
+        except Exception:
+            if client in self._owners():
+                raise
+            # It has closed the image since.
 
     def data_extents(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield the extents that are allocated, with those of the parent of a clone, in order."""

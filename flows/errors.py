@@ -53,6 +53,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from drivers.interface import errors as driver_errors
+from drivers.interface.pace import OwnershipLost
 
 
 class FlowError(Exception):
@@ -264,7 +265,7 @@ class OperationDeferred(RunInterrupted):
         self.lock = lock
 
 
-class LocksLost(RunInterrupted):
+class LocksLost(RunInterrupted, OwnershipLost):
     """A server has given up locks of the operation; another process may hold them now."""
 
 

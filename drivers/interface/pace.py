@@ -9,6 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 
+class OwnershipLost(BaseException):
+    """Raised by ``tell``: another host may have adopted the operation, so nothing more is written.
+
+    Not an :class:`Exception`, since it is no failure of the operation, which goes on elsewhere.
+    """
+
+
 @dataclass(frozen=True)
 class Pace:
     """Callbacks of a long copy.

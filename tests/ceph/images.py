@@ -61,6 +61,10 @@ class ReadOnlyImage(Error):
     """The image was opened to be read."""
 
 
+class ConnectionShutdown(Error):
+    """The client was shut out of the cluster."""
+
+
 class RBD:
     """Calls on a pool."""
 
@@ -100,6 +104,7 @@ class Image:
         self._path = context.path / "images" / name
         self._name, self._snapshot, self._read_only = name, snapshot, read_only or bool(snapshot)
         self._guard = threading.RLock()
+        self._context, self._handle = context, str(uuid.uuid4())
         self._point()
 
     def __enter__(self) -> Image:
@@ -109,7 +114,42 @@ class Image:
         self.close()
 
     def close(self) -> None:
-        pass
+        """Give the lock back, unless the client was shut out."""
+        if not self._context.is_shut_out and self._has_lock:
+            self.lock_release()
+
+    @property
+    def _has_lock(self) -> bool:
+        lock = self._index().get("lock") if self._path.exists() else None
+        return lock is not None and lock["handle"] == self._handle
+
+    def is_exclusive_lock_owner(self) -> bool:
+        return self._has_lock
+
+    def lock_acquire(self, mode: int) -> None:
+        with self._changed() as index:
+            if self._has_lock:
+                return
+            if index.get("lock") is not None:
+                raise ReadOnlyImage(self._name)
+            index["lock"] = {"owner": self._context.client, "mode": mode, "handle": self._handle}
+
+    def lock_release(self) -> None:
+        with self._changed() as index:
+            index["lock"] = None
+
+    def lock_get_owners(self) -> Iterator[dict[str, Any]]:
+        lock = self._index().get("lock")
+        return iter([] if lock is None else [{name: lock[name] for name in ("owner", "mode")}])
+
+    def lock_break(self, mode: int, owner: str) -> None:
+        """Shut the owner out of the cluster, then take its lock."""
+        with self._changed() as index:
+            lock = index.get("lock")
+            if lock is None or lock["owner"] != owner:
+                raise ImageNotFound(self._name)
+            self._context.shut_out(owner)
+            index["lock"] = None
 
     def get_name(self) -> str:
         return self._name
@@ -180,6 +220,7 @@ class Image:
 
     def write(self, data: bytes, offset: int) -> int:
         assert offset + len(data) <= self.size(), "behind the end"
+        self._require_writable()
         old = self._around(offset, len(data))
         first = offset - offset % BLOCK
         whole = bytearray(old)
@@ -190,6 +231,7 @@ class Image:
     def write_zeroes(self, offset: int, length: int) -> None:
         end = offset + length
         assert end <= self.size(), "behind the end"
+        self._require_writable()
         head, tail = min(end, offset + -offset % OBJECT), max(offset, end - end % OBJECT)
         with self._changed() as index:  # whole objects vanish
             for number in range(head // OBJECT, tail // OBJECT):
@@ -258,7 +300,13 @@ class Image:
             return {}
         return dict(_stored(str(self._path / "data" / name)))
 
+    def _require_writable(self) -> None:
+        if self._index().get("lock") is not None and not self._has_lock:
+            raise ReadOnlyImage(self._name)
+
     def _index(self) -> dict[str, Any]:
+        if self._context.is_shut_out:
+            raise ConnectionShutdown("[errno 108] shut out")
         try:
             found: dict[str, Any] = pickle.loads((self._path / "index").read_bytes())
         except FileNotFoundError:
@@ -305,6 +353,8 @@ def module() -> Any:
         RBD=RBD,
         Image=Image,
         Error=Error,
+        ConnectionShutdown=ConnectionShutdown,
+        RBD_LOCK_MODE_EXCLUSIVE=0,
         ImageNotFound=ImageNotFound,
         ImageExists=ImageExists,
         ImageBusy=ImageBusy,

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,10 @@ class ObjectExists(Error):
     """The object is there."""
 
 
+class ConnectionShutdown(Error):
+    """The client was shut out of the cluster."""
+
+
 class Rados:
     """A client of a cluster."""
 
@@ -39,6 +44,7 @@ class Rados:
             raise ObjectNotFound("error calling conf_read_file")
         self.directory = Path(conffile).parent
         self.options: dict[str, str] = {}
+        self.name = f"client.{uuid.uuid4()}"
         self._connected = False
 
     def conf_set(self, name: str, value: str) -> None:
@@ -58,20 +64,33 @@ class Rados:
         path = self.directory / name
         if "/" in name or not path.is_dir():
             raise ObjectNotFound(f"error opening pool {name!r}")
-        return Ioctx(path)
+        return Ioctx(path, self.name)
 
 
 class Ioctx:
-    """An open pool."""
+    """An open pool.
 
-    def __init__(self, path: Path) -> None:
+    :param client: the name of its connection.
+    """
+
+    def __init__(self, path: Path, client: str) -> None:
         self.path = path
+        self.client = client
         self._objects = path / "objects"
+
+    def shut_out(self, client: str) -> None:
+        """Serve a client no more."""
+        (self.path.parent / f"no-{client}").touch()
+
+    @property
+    def is_shut_out(self) -> bool:
+        return (self.path.parent / f"no-{self.client}").exists()
 
     def close(self) -> None:
         pass
 
     def stat(self, name: str) -> tuple[int, None]:
+        self._check()
         if not (self._objects / name).exists():
             raise ObjectNotFound(name)
         return (self._objects / name).stat().st_size, None
@@ -84,19 +103,26 @@ class Ioctx:
 
     def write_full(self, name: str, data: bytes) -> None:
         with locked(self.path):
+            self._check()
             replace(self._objects / name, data)
 
     def remove_object(self, name: str) -> None:
         if not (self._objects / name).exists():
             raise ObjectNotFound(name)
         with locked(self.path):
+            self._check()
             (self._objects / name).unlink()
 
     def operate_write_op(self, operation: WriteOp, name: str) -> None:
         path = self._objects / name
         with locked(self.path):
+            self._check()
             for step in operation.steps:
                 step(path)
+
+    def _check(self) -> None:
+        if self.is_shut_out:
+            raise ConnectionShutdown("[errno 108] shut out")
 
 
 class WriteOp:
@@ -123,6 +149,9 @@ class WriteOp:
 
     def write_full(self, data: bytes) -> None:
         self.steps.append(lambda path: replace(path, data))
+
+    def remove(self) -> None:
+        self.steps.append(Path.unlink)
 
 
 @contextmanager
@@ -167,6 +196,7 @@ def module() -> Any:
         WriteOpCtx=write_op_ctx,
         LIBRADOS_CREATE_EXCLUSIVE=LIBRADOS_CREATE_EXCLUSIVE,
         Error=Error,
+        ConnectionShutdown=ConnectionShutdown,
         ObjectNotFound=ObjectNotFound,
         ObjectExists=ObjectExists,
     )

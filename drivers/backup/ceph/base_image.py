@@ -14,6 +14,7 @@ from drivers.backup.ceph import binding, image_names
 from drivers.backup.ceph.ceph_cluster import BackupPool
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
+from drivers.rbd_image import RbdImage
 
 LOG = logging.getLogger(__name__)
 
@@ -58,6 +59,26 @@ class BaseImages:
             yield image
         finally:
             image.close()
+
+    @contextmanager
+    def owned(self, name: str) -> Iterator[Any]:
+        """Open an image as its only writer.
+
+        A former one may be on a host that was frozen, and write when it wakes. So it is shut out
+        of the cluster: its connection, which served one operation, is never answered again. An
+        image without the feature ``exclusive-lock``, as old releases of Cinder made them, is only
+        opened.
+
+        :raises rbd.ImageNotFound: there is no such image.
+        """
+        with self.opened(name, write=True) as image:
+            RbdImage(image).own(f"image {self.pool.name}/{name}", shut_out=True)
+            yield image
+
+    def shut_out_writers(self, name: str) -> None:
+        """Shut former writers of an image out; absence is a success."""
+        with binding.absent(self.pool.binding), self.owned(name):
+            pass
 
     def snapshots(self, name: str) -> list[str] | None:
         """Return the names of an image's snapshots; None where there is no such image."""

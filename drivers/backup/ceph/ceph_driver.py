@@ -15,9 +15,10 @@ from typing import Any, BinaryIO, ClassVar
 from oslo_config import cfg
 from oslo_utils import units
 
+from drivers import rbd_image
 from drivers.backup import options
 from drivers.backup.ceph import binding as bindings
-from drivers.backup.ceph import ceph_cluster, deletion, image_names, image_source
+from drivers.backup.ceph import ceph_cluster, deletion, image_names, image_source, write_permit
 from drivers.backup.ceph.base_image import BaseImages, BaseOptions
 from drivers.backup.ceph.ceph_cluster import Cluster, PoolAbsent
 from drivers.backup.ceph.extent_copy import PIECE
@@ -122,7 +123,10 @@ class CephDriver(BackupDriver):
         if parent is None and not is_full:
             text = f"image {base} is that of another backup, which is not its parent"
             raise BackupDriverException(f"backup {backup.id}: {text}")
-        with self._images(self._pool_of(backup), f"backup {backup.id}") as images:
+        with (
+            write_permit.required_after_errors(pace) as pace,
+            self._images(self._pool_of(backup), f"backup {backup.id}") as images,
+        ):
             run = ImageBackup(images, backup, base, parent, self._options, self._copying)
             with image_source.opened(backup, volume_file, device, changed, self._timeout) as read:
                 if not run.is_committed:
@@ -146,7 +150,10 @@ class CephDriver(BackupDriver):
     ) -> None:
         """Write the data of the backup's snapshot, then the volume's metadata."""
         device = _device(volume_file, f"volume {volume_id}")
-        with self._images(self._pool_of(backup), f"backup {backup.id}") as images:
+        with (
+            write_permit.required_after_errors(pace) as pace,
+            self._images(self._pool_of(backup), f"backup {backup.id}") as images,
+        ):
             stored = images.pool.read(image_names.metadata_object(backup))
             text = None if stored is None else stored.decode()
             check = getattr(self.metadata, "check", None)
@@ -156,6 +163,7 @@ class CephDriver(BackupDriver):
                 volume_id,
                 device,
                 pace,
+                target=rbd_image.of(volume_file),
                 is_zero=bool(volume_is_new),
                 clears_rest=bool(self.configuration.restore_discard_excess_bytes),
             )

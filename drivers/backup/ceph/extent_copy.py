@@ -3,6 +3,7 @@
 
 The extents are in order, and so are the checkpoints: everything before one is durable in the
 target. Writing an extent again changes nothing, so a transfer continues after its last checkpoint.
+Nothing is written unless the operation was known to be this host's shortly before.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from typing import Protocol
 from oslo_utils import units
 
 from drivers import blockio
+from drivers.backup.ceph.write_permit import WritePermit
 from drivers.backup.transfer.checkpoint import Interval
 from drivers.backup.transfer.limits import TransferLimits
 from drivers.interface.errors import BackupDriverException
-from drivers.interface.pace import Pace
+from drivers.interface.pace import OwnershipLost, Pace
 from drivers.rbd_image import Change
 
 PIECE = 2 * units.Mi
@@ -81,6 +83,7 @@ class ExtentCopy:
         self._target_is_zero = target_is_zero
         self._compare = compare
         self._stop = threading.Event()
+        self._permit = WritePermit(self._stop)
         self._done = 0
         self._moved: Callable[[int], None] = lambda _length: None
 
@@ -97,6 +100,7 @@ class ExtentCopy:
         with ThreadPoolExecutor(self._limits.transfers, "rbd") as threads:
             try:
                 for change in _pieces(changes, self._piece):
+                    self._tell_in_time(pace)
                     waiting.append((change.end, threads.submit(self._copy, change)))
                     while len(waiting) > self._limits.transfers:
                         self._wait(waiting, pace)
@@ -105,12 +109,14 @@ class ExtentCopy:
                         until_checkpoint.restart()
                 while waiting:
                     self._wait(waiting, pace)
-            except Exception:
+            except (Exception, OwnershipLost):
                 self._stop.set()
                 raise
             except BaseException:  # the process stops, and pieces that have begun are kept
+                self._permit.give_no_more()
                 with suppress(Exception):
                     self._finish(waiting)
+                with suppress(Exception):
                     self._checkpoint(save, pace)
                 self._stop.set()
                 raise
@@ -120,14 +126,24 @@ class ExtentCopy:
         """Wait for the oldest piece, and report the progress."""
         end, oldest = waiting[0]
         while True:
+            self._tell_in_time(pace)
             with suppress(TimeoutError), pace.waiting():
                 oldest.result(_REPORT_INTERVAL)
-            pace.tell(min(1.0, self._done / self._total))
+            self._tell(pace)
             if oldest.done():
                 break
         oldest.result()
         waiting.popleft()
         self._done = end
+
+    def _tell_in_time(self, pace: Pace) -> None:
+        if not self._permit.is_fresh:
+            self._tell(pace)
+
+    def _tell(self, pace: Pace) -> None:
+        """Report the progress, which also checks that the operation is still this host's."""
+        pace.tell(min(1.0, self._done / self._total))
+        self._permit.give()
 
     def _finish(self, waiting: deque[tuple[int, Future[None]]]) -> None:
         for end, one in waiting:
@@ -174,10 +190,12 @@ class ExtentCopy:
                 self._zero(offset + start, end - start)
             else:
                 part = data if end - start == len(data) else view[start:end]
+                self._permit.require()
                 self._target.write(offset + start, part)
 
     def _zero(self, offset: int, length: int) -> None:
         if not self._target_is_zero:
+            self._permit.require()
             self._target.zero(offset, length)
 
 

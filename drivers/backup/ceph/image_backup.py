@@ -5,7 +5,9 @@
 step     repeated after a kill
 =======  =======================================================================================
 freeze   the snapshot of the source is there, or is made
-own      the object with the progress says that the base image is this backup's to write
+own      the object with the progress says that the base image is this backup's to write. Whoever
+         writes there has the exclusive lock of the image; a host that had it before, and was
+         frozen, is shut out of the cluster
 prepare  full: an empty base image. Incremental: the image is set back to the snapshot of the
          parent, since an attempt of another backup may have left its data there, and the changes
          of this one need not include these places
@@ -22,7 +24,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from drivers.backup.ceph import image_names
+from drivers.backup.ceph import image_names, write_permit
 from drivers.backup.ceph.base_image import BaseImages, BaseOptions
 from drivers.backup.ceph.extent_copy import PIECE, ExtentCopy
 from drivers.backup.ceph.image_source import BackupSource
@@ -81,8 +83,9 @@ class ImageBackup:
     def store(self, source: BackupSource, pace: Pace) -> None:
         """Write the data and commit it."""
         try:
-            self._progress.take(pace)
-            self._write(source, pace)
+            with write_permit.required_after_errors(pace) as watched:
+                self._progress.take(watched)
+                self._write(source, watched)
         except Exception:
             with contextlib.suppress(Exception):
                 self._undo(source)
@@ -98,7 +101,7 @@ class ImageBackup:
             self._progress.forget()  # the source is of another moment than the part that is there
         self._progress.moment = source.moment
         parent = self._prepare(source, pace)
-        with self._images.opened(self._base, write=True) as image:
+        with self._images.owned(self._base) as image:
             self._copy(source, RbdImage(image), parent, pace)
             self._progress.save(source.size)
             with contextlib.suppress(self._images.pool.binding.rbd.ImageExists):
@@ -111,6 +114,7 @@ class ImageBackup:
         if self._progress.ready:
             return parent
         if parent is None:
+            self._images.shut_out_writers(self._base)
             self._images.remove(self._base)
             self._is_fresh = self._images.create(self._base, source.size, self._options)
         else:
@@ -131,7 +135,7 @@ class ImageBackup:
         """Give the base image the data of the parent's snapshot again, where it differs."""
         quiet = Pace(tell=lambda _part: pace.tell(0.0), waiting=pace.waiting)
         with (
-            self._images.opened(self._base, write=True) as image,
+            self._images.owned(self._base) as image,
             self._images.opened(self._base, parent) as before,
         ):
             head, old = RbdImage(image), RbdImage(before)

@@ -31,10 +31,19 @@ class ImageRestore:
         self._copying = copying
 
     def restore(
-        self, volume_id: str, device: BlockFile, pace: Pace, *, is_zero: bool, clears_rest: bool
+        self,
+        volume_id: str,
+        device: BlockFile,
+        pace: Pace,
+        *,
+        target: RbdImage | None,
+        is_zero: bool,
+        clears_rest: bool,
     ) -> None:
         """Write all data.
 
+        :param target: the image that the device is, if it is one. A host that has begun this
+            restore, and was frozen, cannot write there any more.
         :param is_zero: whether the volume reads as zeros.
         :param clears_rest: whether a larger volume reads as zeros behind the data.
         """
@@ -44,6 +53,8 @@ class ImageRestore:
                 sizes = f"it has {device.size} bytes, the backup needs {size}"
                 raise BackupDriverException(f"volume {volume_id} is too small: {sizes}")
             progress = self._progress(volume_id, pace)
+            if target is not None:
+                target.own(f"volume {volume_id}", shut_out=progress.is_continued)
             begin = progress.offset
             if begin:
                 pace.saved(min(1.0, begin / max(1, size)))

@@ -49,6 +49,8 @@ class WriteProgress:
         """The end of the part that is durable in the target."""
         self.moment = ""
         """Name of the moment of the source of which that part is."""
+        self.is_continued = False
+        """Whether an earlier attempt has begun it."""
 
     def take(self, pace: Pace) -> None:
         """Become the only transfer with that object, after the end of any other.
@@ -116,6 +118,7 @@ class WriteProgress:
     def _continue(self, found: bytes) -> None:
         known = ceph_cluster.json_of(found)
         self._data = found
+        self.is_continued = True
         self.offset, self.ready = int(known.get("offset", 0)), bool(known.get("ready"))
         self.moment = str(known.get("moment", ""))
 
