@@ -120,6 +120,21 @@ class BackupPool:
             except rados.ObjectExists as error:
                 raise Conflict(name) from error
 
+    def remove_unchanged(self, name: str, before: bytes) -> bool:
+        """Remove an object that has not changed since; return whether it is gone."""
+        rados = self.binding.rados
+        with rados.WriteOpCtx() as operation:
+            operation.cmpext(before, 0)
+            operation.remove()
+            try:
+                self.context.operate_write_op(operation, name)
+            except (rados.Error, OSError):
+                found = self.read(name)
+                if found == before:
+                    raise
+                return found is None  # by this request, whose answer was lost, or by another one
+        return True
+
     def replace(self, name: str, before: bytes, data: bytes) -> None:
         """Write an object that has not changed since. :raises Conflict: it has."""
         rados = self.binding.rados

@@ -97,16 +97,24 @@ class ImageBackup:
 
     def _write(self, source: BackupSource, pace: Pace) -> None:
         pace.tell(0.0)
-        if source.is_fixed and self._progress.moment not in ("", source.moment):
-            self._progress.forget()  # the source is of another moment than the part that is there
-        self._progress.moment = source.moment
+        moment = self._moment(source)
         parent = self._prepare(source, pace)
         with self._images.owned(self._base) as image:
             self._copy(source, RbdImage(image), parent, pace)
             self._progress.save(source.size)
             with contextlib.suppress(self._images.pool.binding.rbd.ImageExists):
-                image.create_snap(source.moment)
+                image.create_snap(moment)
         pace.tell(1.0)
+
+    def _moment(self, source: BackupSource) -> str:
+        """Return the name of the backup's snapshot, which all attempts at it give it."""
+        known = self._progress.moment
+        if not known or (source.is_fixed and known != source.moment):
+            if known:
+                # The source is of another moment than the part that is there.
+                self._progress.forget()
+            self._progress.moment = source.moment
+        return self._progress.moment
 
     def _prepare(self, source: BackupSource, pace: Pace) -> str | None:
         """Make the base image ready for the first byte; return the snapshot of the parent."""
@@ -189,8 +197,14 @@ class ImageBackup:
         )
 
     def _undo(self, source: BackupSource) -> None:
-        """Remove the remains of a failed attempt, the progress first: no other one continues it."""
-        self._progress.end()
+        """Remove the remains of a failed attempt, the progress first: no other one continues it.
+
+        Where that is not this attempt's any more, the source and the image are another one's.
+        """
+        if not self._progress.end() and self._progress.is_taken:
+            text = "backup %s: its progress is that of another attempt, or gone: nothing is removed"
+            LOG.info(text, self._backup.id)
+            return
         if self.is_committed:
             return
         source.release()

@@ -29,7 +29,7 @@ class BackupSource(Protocol):
 
     size: int
     moment: str
-    """Name of the snapshot of the backup."""
+    """Name of the snapshot of the backup; of a first attempt only, if the source is not fixed."""
     is_fixed: bool
     """Whether a later attempt finds the same data."""
 

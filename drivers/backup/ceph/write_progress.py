@@ -6,8 +6,9 @@ writing there: two of them with one parent would mix on the image. It exists whi
 being made, and stays after a kill. The same backup continues by it; another one waits, and fails
 when the object has not changed for :data:`STALE` seconds. It never takes over: the first writer
 may be alive, and would go on writing into the image of the second. The deletion of a backup
-removes its object. A service that has lost its object notices that at its next checkpoint, and
-gives up.
+removes its object. Each attempt at a backup puts its own id there: one that finds another id, or
+no object, was replaced by another attempt. It notices that at its next checkpoint, gives up, and
+cleans nothing up.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+import uuid
 from typing import Any
 
 from drivers.backup.ceph import ceph_cluster
@@ -42,6 +44,7 @@ class WriteProgress:
         self._pool = pool
         self._name = name
         self._owner = owner
+        self._attempt = uuid.uuid4().hex
         self._data = b""
         self.ready = False
         """Whether the target is prepared for the first byte."""
@@ -61,16 +64,18 @@ class WriteProgress:
         seen, since, is_logged = b"", time.monotonic(), False
         while True:
             try:
-                self._data = self._text()
-                self._pool.create(self._name, self._data)
+                data = self._text()
+                self._pool.create(self._name, data)
+                self._data = data
                 return
             except Conflict:
                 found = self._pool.read(self._name)
             if found is None:
                 continue
             if self._is_own(found):
-                self._continue(found)
-                return
+                if self._continue(found):
+                    return
+                continue
             if found != seen:
                 seen, since = found, time.monotonic()
             elif time.monotonic() - since > STALE:
@@ -85,11 +90,13 @@ class WriteProgress:
     def start_over(self) -> None:
         """Replace whatever is there, for a transfer that excludes no other."""
         found = self._pool.read(self._name)
-        if found is not None and self._is_own(found):
-            self._continue(found)
-            return
-        self._data = self._text()
-        self._pool.write(self._name, self._data)
+        while found is not None and self._is_own(found):
+            if self._continue(found):
+                return
+            found = self._pool.read(self._name)
+        data = self._text()
+        self._pool.write(self._name, data)
+        self._data = data
 
     def save(self, offset: int, *, ready: bool = True) -> None:
         """Write a checkpoint.
@@ -109,18 +116,36 @@ class WriteProgress:
         """Begin anew."""
         self.offset, self.ready, self.moment = 0, False, ""
 
-    def end(self) -> None:
-        """Remove the object, if it is of this transfer."""
-        found = self._pool.read(self._name)
-        if found is not None and self._is_own(found):
-            self._pool.remove(self._name)
+    @property
+    def is_taken(self) -> bool:
+        """Whether this attempt has had the object."""
+        return bool(self._data)
 
-    def _continue(self, found: bytes) -> None:
+    def end(self) -> bool:
+        """Remove the object, if it is of this attempt; or of this transfer, if that is not begun.
+
+        :returns: whether it was.
+        """
+        found = self._pool.read(self._name)
+        if found is None or not self._is_own(found):
+            return False
+        if self.is_taken and ceph_cluster.json_of(found).get("attempt") != self._attempt:
+            return False
+        return self._pool.remove_unchanged(self._name, found)
+
+    def _continue(self, found: bytes) -> bool:
+        """Become the attempt that goes on; return False where the object has changed meanwhile."""
         known = ceph_cluster.json_of(found)
-        self._data = found
         self.is_continued = True
         self.offset, self.ready = int(known.get("offset", 0)), bool(known.get("ready"))
         self.moment = str(known.get("moment", ""))
+        data = self._text()
+        try:
+            self._pool.replace(self._name, found, data)
+        except Conflict:
+            return False
+        self._data = data
+        return True
 
     def _advice(self, found: bytes) -> str:
         owner = ceph_cluster.json_of(found).get("backup")
@@ -138,7 +163,7 @@ class WriteProgress:
         # The time makes each checkpoint differ from the one before, for those who wait.
         now = time.time()
         state = {"offset": self.offset, "ready": self.ready, "moment": self.moment, "at": now}
-        known = {**self._owner, **state}
+        known = {**self._owner, "attempt": self._attempt, **state}
         return json.dumps(known, sort_keys=True).encode()
 
 

@@ -23,10 +23,16 @@ from tests.unit.drivers.backup.ceph.conftest import SIZE, Cloud
 
 
 class FrozenHost:
-    """A host that is frozen between the read of a piece and its write."""
+    """A host that is frozen between the read of a piece and its write.
 
-    def __init__(self, work: Callable[[Pace], None], *, times_out: bool = False) -> None:
-        self.times_out = times_out
+    :param times_out: whether that is an error then, as of each request that waited for so long.
+    :param notices: whether it finds that its locks are lost.
+    """
+
+    def __init__(
+        self, work: Callable[[Pace], None], *, times_out: bool = False, notices: bool = True
+    ) -> None:
+        self.times_out, self.notices = times_out, notices
         self.stopped, self.wake = threading.Event(), threading.Event()
         self.ended: list[str] = []
         self._work = work
@@ -38,7 +44,7 @@ class FrozenHost:
         """Wake, and end."""
         self.wake.set()
         self._thread.join(60)
-        assert self.ended == ["OwnershipLost"]
+        assert self.ended == ["OwnershipLost" if self.notices else "BackupDriverException"]
 
     def _run(self) -> None:
         try:
@@ -50,11 +56,11 @@ class FrozenHost:
     def _moved(self, _length: int) -> None:
         self.stopped.set()
         assert self.wake.wait(60)
-        if self.times_out:  # as each request that waited for so long
+        if self.times_out:
             raise MODULES.rados.Error("[errno 110] request timed out")
 
     def _tell(self, _part: float) -> None:
-        if self.wake.is_set():
+        if self.wake.is_set() and self.notices:
             raise OwnershipLost("the lease ended long ago")
 
 
@@ -112,6 +118,28 @@ def test_it_leaves_the_backup_to_the_host_that_adopted_it(cloud, monkeypatch, ki
     cloud.back_up(row, pace=Pace(tell=tell))
 
     assert frozen.ended
+    assert cloud.restored(row) == cloud.data()
+
+
+@pytest.mark.parametrize("kind", ["full", "incremental"])
+def test_its_failure_removes_nothing_of_the_host_that_adopted_it(cloud, monkeypatch, kind):
+    """Also where the image has no lock, so that the host is not shut out."""
+    monkeypatch.setattr(Interval, "expired", lambda _self: True)
+    monkeypatch.setattr(Image, "features", lambda _self: FEATURES["LAYERING"])
+    parent = cloud.made() if kind == "incremental" else None
+    for number in range(6):
+        cloud.write(number * 2 * OBJECT, b"1" * OBJECT)
+    row = placed(cloud, parent)
+    frozen = FrozenHost(backing_up(cloud, row), times_out=True, notices=False)
+
+    def tell(part: float) -> None:
+        if 0 < part < 1 and not frozen.ended:
+            frozen.go_on()
+
+    cloud.back_up(row, pace=Pace(tell=tell))
+
+    assert frozen.ended
+    assert [name for name in cloud.snapshots() if row["id"] in name]
     assert cloud.restored(row) == cloud.data()
 
 

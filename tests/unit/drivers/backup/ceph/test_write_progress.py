@@ -9,9 +9,12 @@ import threading
 import pytest
 
 from drivers.backup.ceph import write_progress
+from drivers.backup.ceph.ceph_cluster import BackupPool
+from drivers.backup.ceph.write_progress import WriteProgress
 from drivers.backup.transfer.checkpoint import Interval
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.pace import Pace
+from tests.ceph import MODULES
 
 from .conftest import SIZE, Cloud
 
@@ -88,6 +91,42 @@ def test_one_that_is_cancelled_while_it_waits_leaves_nothing(cloud):
     assert not [name for name in cloud.snapshots() if second["id"] in name]
     cloud.back_up(first)
     assert cloud.restored(first) == cloud.data()
+
+
+def test_an_attempt_that_was_replaced_neither_saves_nor_ends(cloud):
+    client = MODULES.rados.Rados(conffile=str(cloud.conf))
+    client.connect()
+    pool = BackupPool(MODULES, client.open_ioctx("backups"), "backups")
+    first, second = (WriteProgress(pool, "object", {"backup": "b"}) for _ in range(2))
+    first.take(Pace())
+    first.save(5)
+    second.take(Pace())
+
+    with pytest.raises(BackupDriverException, match="removed or replaced"):
+        first.save(6)
+    assert not first.end()
+    assert second.offset == 5
+    second.save(7)
+    assert second.end()
+    assert cloud.objects() == []
+
+
+def test_all_attempts_at_a_backup_of_a_file_make_the_same_snapshot(cloud):
+    full = cloud.made()
+    volume = cloud.directory / "volume"
+    volume.write_bytes(cloud.dice.randbytes(SIZE))
+    row = cloud.new(full)
+    row.update(cloud.driver().place(cloud.rows.record(row)) or {})
+    with volume.open("rb") as file, pytest.raises(Stopped):
+        cloud.driver().backup(cloud.rows.record(row), file, pace=Pace(tell=stop_within))
+    [base] = cloud.images()
+    moment = json.loads((cloud.backups.path / "objects" / f"holdfast.{base}.progress").read_bytes())
+
+    with volume.open("rb") as file:
+        cloud.driver().backup(cloud.rows.record(row), file)
+
+    assert moment["moment"] == cloud.snapshots(base, "backups")[-1]
+    assert cloud.restored(row) == volume.read_bytes()
 
 
 def test_a_deletion_of_the_first_lets_the_second_begin(cloud):
