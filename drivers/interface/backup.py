@@ -52,7 +52,9 @@ class BackupDriver(abc.ABC):
     :param configuration: the options as attributes, as for a volume driver.
     :param metadata: the worker's implementation of :meth:`get_metadata` and
         :meth:`put_metadata`: an object with ``get(volume_id)`` and
-        ``put(volume_id, json_metadata)``.
+        ``put(volume_id, json_metadata)``. That of a service also has
+        ``is_being_made(backup_id)``, and ``check(volume_id, json_metadata)``, which raises
+        where ``put`` would.
     :param shared: whether other hosts continue interrupted transfers of this one; then the
         checkpoints have to be where they find them. Only for drivers with a
         :meth:`shared_place`.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metadata of a volume in a backup, as versioned JSON (spec/backup-rpc §6).
+"""Metadata of a volume in a backup, as versioned JSON (spec/backup-rpc §6), and rows of backups.
 
 ======= ==========================================================================
 version restored
@@ -22,6 +22,7 @@ from drivers.interface.errors import (
     EncryptedBackupOperationFailed,
 )
 from drivers.interface.records import Record
+from flows.statuses import BackupStatus
 from worker.db import models
 from worker.db.records import Records
 
@@ -40,7 +41,7 @@ _OF_RESTORE = "restore_backup_"
 
 
 class VolumeMetadata:
-    """Save and restore the metadata of volumes.
+    """Save and restore the metadata of volumes, and look for other backups.
 
     :param version: returns the version to write; the option is mutable.
     """
@@ -61,6 +62,11 @@ class VolumeMetadata:
         if image := dict(volume.glance_metadata):
             document[_IMAGE] = image
         return json.dumps(document)
+
+    def is_being_made(self, backup_id: str) -> bool:
+        """Return whether the row of a backup says that its data is still being written."""
+        row = self._records.backups.find(backup_id)
+        return row is not None and not row.deleted and row.status == BackupStatus.CREATING
 
     def check(self, volume_id: str, json_metadata: str) -> None:
         """Check that metadata can be restored, before the volume is overwritten.

@@ -127,7 +127,8 @@ class CephDriver(BackupDriver):
             write_permit.required_after_errors(pace) as pace,
             self._images(self._pool_of(backup), f"backup {backup.id}") as images,
         ):
-            run = ImageBackup(images, backup, base, parent, self._options, self._copying)
+            made = getattr(self.metadata, "is_being_made", lambda _backup: True)
+            run = ImageBackup(images, backup, base, parent, self._options, self._copying, made)
             with image_source.opened(backup, volume_file, device, changed, self._timeout) as read:
                 if not run.is_committed:
                     run.store(read, pace)

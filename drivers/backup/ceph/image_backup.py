@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from drivers.backup.ceph import image_names, write_permit
@@ -54,6 +54,7 @@ class ImageBackup:
 
     :param base: name of the base image.
     :param parent: the backup whose snapshot the base image has; None for a full backup.
+    :param is_being_made: whether the backup of an id is still to be written.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class ImageBackup:
         parent: Record | None,
         options: BaseOptions,
         copying: CopyOptions,
+        is_being_made: Callable[[str], bool],
     ) -> None:
         self._images = images
         self._backup = backup
@@ -71,8 +73,8 @@ class ImageBackup:
         self._parent = parent
         self._options = options
         self._copying = copying
-        owner = {"backup": str(backup.id)}
-        self._progress = WriteProgress(images.pool, image_names.progress_object(base), owner)
+        owner, name = {"backup": str(backup.id)}, image_names.progress_object(base)
+        self._progress = WriteProgress(images.pool, name, owner, is_being_made)
         self._is_fresh = False
 
     @property

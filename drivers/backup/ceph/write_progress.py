@@ -4,11 +4,14 @@
 That of a backup has the name of its base image, so that it also keeps a second backup from
 writing there: two of them with one parent would mix on the image. It exists while a backup is
 being made, and stays after a kill. The same backup continues by it; another one waits, and fails
-when the object has not changed for :data:`STALE` seconds. It never takes over: the first writer
-may be alive, and would go on writing into the image of the second. The deletion of a backup
-removes its object. Each attempt at a backup puts its own id there: one that finds another id, or
-no object, was replaced by another attempt. It notices that at its next checkpoint, gives up, and
-cleans nothing up.
+when the object has not changed for :data:`STALE` seconds. It does not take over from a backup
+that is being made, which its service resumes. One that has ended, or has no row any more, has left
+its object only: Cinder deletes backups, and does not know it. That is taken over after
+:data:`ABANDONED` seconds. The deletion of a backup here removes its object.
+
+Each attempt at a backup puts its own id there: one that finds another id, or no object, was
+replaced by another attempt. It notices that at its next checkpoint, gives up, and cleans nothing
+up.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import json
 import logging
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from drivers.backup.ceph import ceph_cluster
@@ -29,6 +33,11 @@ LOG = logging.getLogger(__name__)
 STALE = 600.0
 """Seconds without a checkpoint of the owner after which another backup fails."""
 
+ABANDONED = 30.0
+"""Seconds without a checkpoint after which the object of a backup that has ended is taken over.
+
+A writer that is alive looks at its row, and ends, much sooner."""
+
 POLL_INTERVAL = 2.0
 
 
@@ -37,13 +46,20 @@ class WriteProgress:
 
     :param name: of the object.
     :param owner: fields that identify the transfer; those of another one are not continued.
-    :param saved: called with the offset of each checkpoint.
+    :param is_being_made: whether the backup of an id is still to be written.
     """
 
-    def __init__(self, pool: BackupPool, name: str, owner: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        pool: BackupPool,
+        name: str,
+        owner: dict[str, Any],
+        is_being_made: Callable[[str], bool] = lambda _backup: True,
+    ) -> None:
         self._pool = pool
         self._name = name
         self._owner = owner
+        self._is_being_made = is_being_made
         self._attempt = uuid.uuid4().hex
         self._data = b""
         self.ready = False
@@ -78,14 +94,29 @@ class WriteProgress:
                 continue
             if found != seen:
                 seen, since = found, time.monotonic()
-            elif time.monotonic() - since > STALE:
-                raise BackupDriverException(self._advice(found))
+            elif self._is_left(found, time.monotonic() - since):
+                if self._replaced(found):
+                    return
+                continue
             if not is_logged:
                 LOG.info("%s: waits for the end of %s", _shown(self._text()), _shown(found))
                 is_logged = True
             pace.tell(0.0)
             with pace.waiting():
                 time.sleep(POLL_INTERVAL)
+
+    def _is_left(self, found: bytes, quiet: float) -> bool:
+        """Return whether the object of another backup can be taken over.
+
+        :raises BackupDriverException: its backup is to go on, and has not for too long.
+        """
+        owner = str(ceph_cluster.json_of(found).get("backup"))
+        if quiet > ABANDONED and not self._is_being_made(owner):
+            LOG.warning("%s: backup %s has left it, and is not being made", self._name, owner)
+            return True
+        if quiet > STALE:
+            raise BackupDriverException(self._advice(owner))
+        return False
 
     def start_over(self) -> None:
         """Replace whatever is there, for a transfer that excludes no other."""
@@ -139,6 +170,9 @@ class WriteProgress:
         self.is_continued = True
         self.offset, self.ready = int(known.get("offset", 0)), bool(known.get("ready"))
         self.moment = str(known.get("moment", ""))
+        return self._replaced(found)
+
+    def _replaced(self, found: bytes) -> bool:
         data = self._text()
         try:
             self._pool.replace(self._name, found, data)
@@ -147,13 +181,9 @@ class WriteProgress:
         self._data = data
         return True
 
-    def _advice(self, found: bytes) -> str:
-        owner = ceph_cluster.json_of(found).get("backup")
+    def _advice(self, owner: str) -> str:
         state = f"backup {owner} writes to the same image and has not moved for {STALE:.0f} s"
-        advice = "let its service resume it, or delete it, and repeat this backup"
-        remove = f"rados -p {self._pool.name} rm {self._name}"
-        rest = f"if no service runs it and it has no row any more: '{remove}'"
-        return f"{state}: {advice}; {rest}"
+        return f"{state}: let its service resume it, or delete it, and repeat this backup"
 
     def _is_own(self, found: bytes) -> bool:
         known = ceph_cluster.json_of(found)

@@ -47,6 +47,17 @@ class TestGet:
         assert kept["version"] == 1
 
 
+class TestIsBeingMade:
+    @pytest.mark.parametrize("status", ["creating", "error", "deleting", "available"])
+    def test_it_depends_on_the_status(self, records: Records, status: str) -> None:
+        row = records.backups.create(volume_id=volume(records), size=1, status=status)
+        assert VolumeMetadata(records).is_being_made(row.id) == (status == "creating")
+
+    def test_one_without_a_row_is_not(self, records: Records) -> None:
+        one = "11111111-1111-1111-1111-111111111111"
+        assert not VolumeMetadata(records).is_being_made(one)
+
+
 class TestPut:
     @pytest.mark.parametrize("version", [1, 2])
     def test_what_the_version_says_comes_back(self, records: Records, version: int) -> None:

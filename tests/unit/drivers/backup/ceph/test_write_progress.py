@@ -156,9 +156,34 @@ def test_one_that_does_not_move_is_not_taken_over(cloud, monkeypatch):
 
     [text] = refused
     assert f"backup {first['id']} writes to the same image" in text
-    assert f"rados -p backups rm holdfast.{cloud.images()[0]}.progress" in text
+    assert "let its service resume it, or delete it" in text
     assert cloud.restored(first) == cloud.data()
     assert cloud.restored(cloud.made(full)) == cloud.data()
+
+
+@pytest.mark.parametrize("row", ["gone", "error"])
+def test_one_that_has_ended_elsewhere_is_taken_over(cloud, monkeypatch, row):
+    """Cinder, which does not know the object, deleted the backup, or set its status."""
+    monkeypatch.setattr(write_progress, "ABANDONED", 0.0)
+    full = cloud.made()
+    cloud.scribble(8)
+    lost, driver = cloud.new(full), cloud.driver()
+    half(cloud, lost)
+    lost["status"] = row
+    known: list[str] = []
+
+    def is_being_made(backup_id: str) -> bool:
+        known.append(backup_id)
+        return lost["status"] == "creating"
+
+    monkeypatch.setattr(driver.metadata, "is_being_made", is_being_made, raising=False)
+    cloud.scribble()
+    second = cloud.new(full)
+    cloud.back_up(second, driver)
+
+    assert set(known) == {lost["id"]}
+    assert cloud.restored(second) == cloud.data()
+    assert cloud.objects() == []
 
 
 def test_one_whose_object_was_removed_notices_it(cloud):
