@@ -35,6 +35,12 @@ from drivers.interface.records import Record
 
 LOG = logging.getLogger(__name__)
 
+CINDERS = "cinder.backup.drivers.ceph.CephBackupDriver"
+"""Name of Cinder's driver in rows of backups, which are in the same place; old rows have its
+module only."""
+
+_BECOMES_FULL = "backup %s becomes a full one: backup %s cannot be built on, %s"
+
 
 class CephDriver(BackupDriver):
     """Backups as images of Ceph."""
@@ -93,7 +99,7 @@ class CephDriver(BackupDriver):
         """Choose the base image: that of the parent, if it has the parent's snapshot."""
         recorded = image_names.recorded_base(backup)
         image_names.own_base(backup)
-        parent = parent_of(backup) if recorded is None else None
+        parent = self._usable_parent(backup) if recorded is None else None
         container = str(backup.container or (parent and parent.container) or self._default_pool)
         with self._images(container, f"backup {backup.id}") as images:
             if recorded is not None:
@@ -209,8 +215,16 @@ class CephDriver(BackupDriver):
                 if images.snapshot_of(parent, name) is not None:
                     return name
             reason = "its image has no snapshot of it"
-        text = "backup %s becomes a full one: backup %s cannot be built on, %s"
-        LOG.warning(text, backup.id, parent.id, reason)
+        LOG.warning(_BECOMES_FULL, backup.id, parent.id, reason)
+        return None
+
+    def _usable_parent(self, backup: Record) -> Record | None:
+        """Return the parent of a backup, if a driver of Ceph has made it."""
+        parent = parent_of(backup)
+        own = f"{type(self).__module__}.{type(self).__qualname__}"
+        if parent is None or any(name.startswith(parent.service or "") for name in (CINDERS, own)):
+            return parent
+        LOG.warning(_BECOMES_FULL, backup.id, parent.id, f"it was made by {parent.service}")
         return None
 
     @property

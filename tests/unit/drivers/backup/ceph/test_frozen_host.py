@@ -171,7 +171,7 @@ def test_an_image_without_a_lock_is_written(cloud, monkeypatch):
 
 
 class Volume:
-    """Both sides of a copy, which note what is written."""
+    """Both sides of a copy, with a list of the offsets that were written."""
 
     def __init__(self, on_read: Callable[[int], None]) -> None:
         self._on_read = on_read

@@ -268,6 +268,35 @@ def test_a_lost_snapshot_is_damage_although_the_image_has_data(cloud):
         cloud.restored(row)
 
 
+def test_a_parent_of_another_driver_makes_a_full_backup(cloud):
+    """The operator has changed ``backup_driver``."""
+    parent = cloud.new(
+        container="volumebackups",
+        service="cinder.backup.drivers.swift.SwiftBackupDriver",
+        service_metadata="volume_v/20260301000000/az_nova_backup_x",
+        status="available",
+    )
+    row = cloud.made(parent)
+
+    assert (row["parent_id"], row["container"]) == (None, "backups")
+    assert cloud.restored(row) == cloud.data()
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        "cinder.backup.drivers.ceph",
+        "cinder.backup.drivers.ceph.CephBackupDriver",
+        "drivers.backup.ceph.ceph_driver.CephDriver",
+    ],
+)
+def test_a_parent_by_any_name_of_the_driver_is_built_on(cloud, service):
+    parent = cloud.made()
+    parent["service"] = service
+
+    assert cloud.made(parent)["service_metadata"] == parent["service_metadata"]
+
+
 def test_all_connections_are_closed(cloud):
     before = MODULES.rados.Rados.opened
     row = cloud.new()
