@@ -89,7 +89,7 @@ class Striker:
         until(
             lambda: takeovers(history.read(self._world.history), [note]),
             _PATIENCE,
-            f"another host to resume what the {note.kind} has interrupted",
+            f"another host to resume an operation after the {note.kind}",
         )
         self.struck[self.struck.index(note)] = replace(note, ended=time.monotonic())
 

@@ -23,7 +23,7 @@ from tests.servers import until
 HERE, THERE = f"{HOST}#{BACKEND}", "h2@b2#b2"
 MIB = 1024**2
 LONG = 32
-"""MiB of data, more than what a held copy has copied."""
+"""MiB of data, more than a held copy has copied."""
 
 
 class World:

@@ -185,7 +185,7 @@ class ResumePool:
         try:
             return [ended for pool, found in works.items() for ended in pool.submit_all(found)]
         except RuntimeError:
-            LOG.debug("not started before the stop: what is left stays in the journal")
+            LOG.debug("not started before the stop: the others stay in the journal")
             return []
 
 

@@ -22,7 +22,7 @@ _QUESTIONS = ("get_backup_device", "backup_use_temp_snapshot", "secure_file_oper
 """Calls that change nothing, of an operation whose resource stays in its status at the end."""
 
 _CLEARING = ("remove_copy",)
-"""Calls that remove what no row names, also once more: the facts show whether it was more."""
+"""Calls that remove objects which no row names, also once more: the facts show any others."""
 
 _WRITTEN = b"written by a user %s"
 
