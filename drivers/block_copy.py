@@ -58,9 +58,14 @@ def copy(
 
 def clear_from(begin: int, target: BlockFile, pace: Pace) -> None:
     """Make everything behind an offset read as zeros, up to the end of the device."""
-    for at in range(begin, target.size, _CLEARED_TOGETHER):
+    clear(begin, target.size, target, pace)
+
+
+def clear(begin: int, end: int, target: BlockFile, pace: Pace) -> None:
+    """Make a range read as zeros."""
+    for at in range(begin, end, _CLEARED_TOGETHER):
         with pace.waiting():
-            target.clear(at, min(_CLEARED_TOGETHER, target.size - at))
+            target.clear(at, min(_CLEARED_TOGETHER, end - at))
 
 
 def _read(source: BlockFile, at: int, length: int) -> bytes:

@@ -11,7 +11,7 @@ from oslo_utils import units
 from drivers.backup.chains import overlay
 from drivers.backup.format import layout
 from drivers.backup.stores.object_store import ObjectStore
-from drivers.backup.transfer.chain import Chain, require_stored
+from drivers.backup.transfer.chain import Chain
 from drivers.backup.transfer.limits import TransferLimits
 from drivers.backup.transfer.recorded_backups import RecordedBackups
 from drivers.backup.transfer.restore_run import RestoreRun
@@ -42,19 +42,12 @@ class Scrubbing(BackupDriver):
             limits = TransferLimits(1, 1, mib_per_second * units.Mi)
         try:
             link = recorded.link(backup)
-            if link.manifest.parent_id is None:
-                layout.require_no_gap(link.manifest.objects, str(backup.id))
         except BackupDamaged as error:
             name = f"{backup.service_metadata}{layout.METADATA}"
             return [Damage(name, 0, 0, str(error))]
         found: list[Damage] = []
         chain = Chain(self._store, [link], self._work)
         RestoreRun(limits, self._store, chain, damage=found).run(pace)
-        if not found:
-            try:
-                require_stored(self._store, link, self._work)  # objects that it does not know
-            except BackupDamaged as error:
-                found.append(Damage(f"{link.prefix}{layout.METADATA}", 0, 0, str(error)))
         return sorted(found, key=lambda one: (one.start, one.name))
 
     def needed(self, backup: Record, names: Iterable[str]) -> set[str]:

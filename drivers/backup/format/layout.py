@@ -17,7 +17,7 @@ worker's; but Cinder compares no checksums, so the metadata has more fields:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,11 +118,22 @@ def is_own_prefix(prefix: str, backup_id: str) -> bool:
 
 def require_no_gap(objects: Iterable[StoredObject], backup_id: str) -> None:
     """Refuse a full backup with a gap. :raises BackupDamaged: it has one."""
+    for start, end in gaps(objects):
+        raise gap(backup_id, start, end)
+
+
+def gap(backup_id: str, start: int, end: int) -> BackupDamaged:
+    """Return the error of a gap in a full backup."""
+    text = f"bytes {start} to {end} are in none of its objects"
+    return BackupDamaged(f"the full backup {backup_id} has a gap: {text}")
+
+
+def gaps(objects: Iterable[StoredObject]) -> Iterator[tuple[int, int]]:
+    """Yield the ranges before and between objects, which are in order, without overlap."""
     at = 0
     for one in objects:
         if one.offset != at:
-            text = f"bytes {at} to {one.offset} are in none of its objects"
-            raise BackupDamaged(f"the full backup {backup_id} has a gap: {text}")
+            yield at, one.offset
         at = one.end
 
 

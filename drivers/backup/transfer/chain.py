@@ -65,6 +65,10 @@ class Chain:
         for link in self.links:
             require_stored(self._store, link, self._directory)
 
+    def require_no_strange(self, link: ChainLink) -> None:
+        """:raises BackupDamaged: the store lists an object that the metadata does not have."""
+        require_stored(self._store, link, self._directory, only_strange=True)
+
     @contextmanager
     def block_hashes(self, link: ChainLink) -> Iterator[BlockHashes]:
         """Give the hashes of a backup's blocks.
@@ -92,12 +96,27 @@ class Chain:
             raise BackupDamaged(f"{name} of {link.label} is damaged: it is not as it was written")
 
 
-def require_stored(store: ObjectStore, link: ChainLink, directory: Path | None = None) -> None:
+def require_stored(
+    store: ObjectStore,
+    link: ChainLink,
+    directory: Path | None = None,
+    *,
+    only_strange: bool = False,
+) -> None:
     """Check that the store lists the objects of a backup, with their lengths, and no others.
 
+    :param only_strange: check for others only.
     :raises BackupDamaged: the list differs.
     """
     known, described = link.manifest.objects, link.manifest.block_hashes
     objects = ObjectList.of(link.prefix, known, directory)
     hashes = None if described is None else described[0]
-    stored_names.require_listed(store, link.container, link.prefix, objects, hashes, link.label)
+    stored_names.require_listed(
+        store,
+        link.container,
+        link.prefix,
+        objects,
+        hashes,
+        link.label,
+        only_strange=only_strange,
+    )

@@ -15,8 +15,9 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 from drivers import block_copy, blockio
+from drivers.backup.format import compression, layout
 from drivers.backup.format.block_hashes import BlockHashes
-from drivers.backup.format.layout import BLOCK_HASHES, StoredObject
+from drivers.backup.format.layout import BLOCK_HASHES, METADATA, StoredObject
 from drivers.backup.format.object_check import VerifyingReader
 from drivers.backup.stores.object_store import ObjectStore
 from drivers.backup.transfer.backup_run import REPORT_INTERVAL, ending
@@ -91,6 +92,8 @@ class RestoreRun:
         if self._target is not None and self._target.size < self._chain.end:
             sizes = f"{self._target.size} bytes, the backup needs {self._chain.end}"
             raise BackupDriverException(f"the volume is too small: it has {sizes}")
+        self._note_strange_names()
+        self._fill_gaps(pace)
         for number, link in enumerate(self._chain.links):
             target_is_zero = self._target_is_zero and number == 0
             with ExitStack() as stack:
@@ -100,6 +103,45 @@ class RestoreRun:
             block_copy.clear_from(self._chain.end, self._target, pace)
             self._target.flush()
         pace.tell(1.0)
+
+    def _note_strange_names(self) -> None:
+        """Note objects of which the metadata does not know; missing ones are noted when read."""
+        if self._damage is None:
+            return
+        for link in self._chain.links:
+            try:
+                self._chain.require_no_strange(link)
+            except BackupDamaged as error:
+                self._note(f"{link.prefix}{METADATA}", 0, 0, error)
+
+    def _fill_gaps(self, pace: Pace) -> None:
+        """Note the gaps of a full backup, and write zeros there, below newer data.
+
+        A gap counts as an object: an attempt that finds it in the checkpoint leaves it alone.
+        """
+        link = self._chain.links[0]
+        if self._damage is None or link.manifest.parent_id is not None:
+            return
+        name = f"{link.prefix}{METADATA}"
+        for start, end in layout.gaps(link.manifest.objects):
+            error = layout.gap(link.manifest.backup_id, start, end)
+            self._fill(name, start, end, error, pace)
+        last = max((one.end for one in link.manifest.objects), default=0)
+        if last < self._chain.end:  # the hashes say whether that is a gap
+            self._fill(name, last, self._chain.end, None, pace)
+        self._write_checkpoint(pace)
+
+    def _fill(
+        self, name: str, start: int, end: int, error: BackupDamaged | None, pace: Pace
+    ) -> None:
+        one = StoredObject(f"{name} {start}", start, end - start, compression.NONE, "")
+        if one.name in self._recorded:
+            return
+        if self._target is not None and not self._target_is_zero:
+            block_copy.clear(start, end, self._target, pace)
+        self._unrecorded.append(one)
+        if error is not None:
+            self._unrecorded_damage.append(self._note(name, start, end, error))
 
     def _expected(self, stack: ExitStack, link: ChainLink) -> BlockHashes | None:
         """Return the hashes of blocks with which the objects of a backup are compared."""

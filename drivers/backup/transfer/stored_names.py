@@ -45,11 +45,14 @@ def require_listed(
     objects: ObjectList,
     block_hashes: int | None,
     label: str,
+    *,
+    only_strange: bool = False,
 ) -> None:
     """Check that the store lists the objects of a backup, with their lengths, and no others.
 
     :param block_hashes: size of the object with the hashes; None where it is unknown.
     :param label: of the backup, in the text of an error.
+    :param only_strange: check for others only; whatever reads the objects finds the rest.
     :raises BackupDamaged: the list differs.
     """
     comparison = _Comparison(prefix, objects)
@@ -59,7 +62,7 @@ def require_listed(
             raise BackupDamaged(f"{container} {text}, such as {name:.120}")
         comparison.add(name, size)
     comparison.compare(block_hashes)
-    comparison.require_equal(label)
+    comparison.require_equal(label, only_strange=only_strange)
 
 
 @dataclass
@@ -121,13 +124,13 @@ class _Comparison:
         elif wanted not in (None, found) and not self._wrong:
             self._wrong.append((name, found, wanted or 0))
 
-    def require_equal(self, label: str) -> None:
+    def require_equal(self, label: str, *, only_strange: bool = False) -> None:
         """:raises BackupDamaged: the first difference."""
         missing, strange = self._missing, self._strange
-        if missing.count:
+        if missing.count and not only_strange:
             raise BackupDamaged(f"{missing.first} of {label} is missing{missing.more}")
         if strange.count:
             text = f"is no object of {label}, yet it has such a name"
             raise BackupDamaged(f"{strange.first} {text}{strange.more}")
-        for name, found, wanted in self._wrong:
+        for name, found, wanted in () if only_strange else self._wrong:
             raise BackupDamaged(f"{name} is damaged: it has {found} bytes, not {wanted}")
