@@ -143,7 +143,7 @@ class S3Store(BucketStore):
         with contextlib.suppress(Missing), _explained("delete", container, name):
             self._client.delete_object(Bucket=container, Key=name)
 
-    def remove_unfinished(self, container: str, prefix: str) -> None:
+    def remove_unfinished(self, container: str, prefix: str, backup_id: str = "") -> None:
         """Abort uploads in parts, which take room that no list of objects shows.
 
         Some stores cannot list uploads; the backup does not fail for that.
@@ -153,7 +153,7 @@ class S3Store(BucketStore):
                 pages = self._client.get_paginator("list_multipart_uploads")
                 for page in pages.paginate(Bucket=container, Prefix=prefix):
                     for one in page.get("Uploads", ()):
-                        if is_own_name(prefix, str(one["Key"])):
+                        if is_own_name(prefix, str(one["Key"]), backup_id):
                             where = {"Bucket": container, "Key": one["Key"]}
                             self._client.abort_multipart_upload(**where, UploadId=one["UploadId"])
         except Missing:

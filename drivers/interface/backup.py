@@ -266,7 +266,8 @@ class BackupDriver(abc.ABC):
         not touched. A repeated call continues an interrupted one.
 
         :param base: one that the backup builds on today, or None for a full backup.
-        :param service_metadata: as :meth:`other_place` chose it.
+        :param service_metadata: as :meth:`other_place` chose it. The copy may have another one that
+            is made of it, so that attempts on several hosts do not write the same objects.
         :returns: the columns with which the row names the second copy.
         :raises BackupDamaged: a part that is needed is missing or damaged.
         :raises BackupDriverException: incomplete; :meth:`remove_copy` clears it.
@@ -275,6 +276,8 @@ class BackupDriver(abc.ABC):
 
     def remove_copy(self, backup: Record, service_metadata: str) -> None:
         """Remove a copy of a backup that its row does not name; absence is success.
+
+        The copies of all attempts with this place go, but for one that the row names.
 
         :raises BackupDriverException: it may be partly removed, or the row names it; the call
             can be repeated.

@@ -31,7 +31,7 @@ class Rewrite(TypedDict):
     """One backup that is stored a second time.
 
     :param former: ``service_metadata`` of the copy that the row names at the begin.
-    :param place: ``service_metadata`` of the new copy.
+    :param place: where the new copy goes; each attempt has a ``service_metadata`` made of it.
     :param base: the backup on which the new copy builds; None for a full backup.
     """
 
@@ -115,7 +115,7 @@ class RemoveFormer(Step, task="clear"):
 
 def _stored(ctx: BackupContext, one: Rewrite) -> dict[str, Any]:
     backup = ctx.backups.get(one["backup_id"])
-    if backup.service_metadata == one["place"]:  # an earlier try has switched it
+    if backup.service_metadata != one["former"]:  # an earlier try has switched it
         names = ("service_metadata", "parent_id", "object_count")
         return {name: backup[name] for name in names}
     base = None if one["base"] is None else ctx.backups.get(one["base"])

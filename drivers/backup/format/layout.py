@@ -102,9 +102,16 @@ def object_name(prefix: str, number: int) -> str:
     return f"{prefix}-{number:05d}"
 
 
-def is_own_name(prefix: str, name: str) -> bool:
-    """Return whether an object of this name belongs to the backup with that prefix."""
-    return name.startswith(prefix) and bool(_SUFFIX.fullmatch(name[len(prefix) :]))
+def is_own_name(prefix: str, name: str, backup_id: str = "") -> bool:
+    """Return whether an object of this name belongs to the backup with that prefix.
+
+    :param backup_id: of the backup, where its prefixes only begin so.
+    """
+    if not name.startswith(prefix):
+        return False
+    if backup_id:
+        return prefix_of(name, backup_id) is not None
+    return bool(_SUFFIX.fullmatch(name[len(prefix) :]))
 
 
 def is_own_prefix(prefix: str, backup_id: str) -> bool:
@@ -114,6 +121,14 @@ def is_own_prefix(prefix: str, backup_id: str) -> bool:
     """
     head, found = prefix[: -len(backup_id)], prefix[-len(backup_id) :]
     return bool(backup_id) and found == backup_id and (not head or head[-1] in "_/")
+
+
+def prefix_of(name: str, backup_id: str) -> str | None:
+    """Return the prefix of an object of a backup; None where it is another's."""
+    head, found, end = name.rpartition(backup_id)
+    prefix = f"{head}{found}"
+    is_own = is_own_prefix(prefix, backup_id) and bool(_SUFFIX.fullmatch(end))
+    return prefix if is_own else None
 
 
 def require_no_gap(objects: Iterable[StoredObject], backup_id: str) -> None:

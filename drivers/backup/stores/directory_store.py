@@ -164,7 +164,7 @@ class DirectoryStore(ObjectStore):
         Objects are never changed in place, so both names may have one file.
         """
         target = self.root / into / _plain(to)
-        self.delete(into, to)
+        temporary = _temporary_name(to)
         with (
             _explained("copy", self.root / container / _plain(name)),
             self._directories.opened(container) as source,
@@ -173,11 +173,15 @@ class DirectoryStore(ObjectStore):
             if not stat.S_ISREG(os.stat(name, dir_fd=source, follow_symlinks=False).st_mode):
                 raise StoreError(f"{self.root / container / name} is no regular file")
             try:
-                os.link(name, to, src_dir_fd=source, dst_dir_fd=fd, follow_symlinks=False)
-                return
+                os.link(name, temporary, src_dir_fd=source, dst_dir_fd=fd, follow_symlinks=False)
             except OSError as error:
                 if error.errno not in _NO_LINKS:
                     raise
+            else:
+                os.rename(temporary, to, src_dir_fd=fd, dst_dir_fd=fd)
+                with contextlib.suppress(FileNotFoundError):  # where both were one file already
+                    os.unlink(temporary, dir_fd=fd)
+                return
         super().copy(container, name, into, to)
 
     def delete(self, container: str, name: str) -> None:
@@ -209,10 +213,10 @@ class DirectoryStore(ObjectStore):
         except OSError as error:
             raise StoreError(f"{path} lost written data: {error.strerror}") from error
 
-    def remove_unfinished(self, container: str, prefix: str) -> None:
+    def remove_unfinished(self, container: str, prefix: str, backup_id: str = "") -> None:
         """Remove temporary files."""
         for left, _size in self.listed(container, _TEMPORARY):
-            if is_own_name(prefix, _object_of(left)):
+            if is_own_name(prefix, _object_of(left), backup_id):
                 self.delete(container, left)
 
     def forget(self, backup: Record) -> None:

@@ -138,8 +138,13 @@ class ObjectStore(abc.ABC):
         :raises StoreError: one of them is lost.
         """
 
-    def remove_unfinished(self, container: str, prefix: str) -> None:  # noqa: B027 - a default
-        """Remove what writes of one backup's objects left that ended with their process."""
+    def remove_unfinished(  # noqa: B027 - a default
+        self, container: str, prefix: str, backup_id: str = ""
+    ) -> None:
+        """Remove unfinished objects of one backup, whose writes ended with their process.
+
+        :param backup_id: of the backup, where its prefixes only begin so.
+        """
 
     def forget(self, backup: Record) -> None:  # noqa: B027 - a default
         """Tidy up when the last object of a backup has been deleted.

@@ -104,6 +104,14 @@ class Checkpoint:
             os.fdatasync(self._fd)
 
 
+def transfer_of(path: Path) -> dict[str, Any]:
+    """Return the transfer to which a file belongs; an empty one where there is none."""
+    lines = _lines(path)
+    found = next(lines, None)
+    lines.close()
+    return found if isinstance(found, dict) else {}
+
+
 def _lines(path: Path) -> Generator[Any]:
     """Yield the parsed lines one at a time; all of them may take too much memory."""
     with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:

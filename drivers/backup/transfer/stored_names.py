@@ -38,6 +38,16 @@ def own_names(store: ObjectStore, container: str, prefix: str) -> Iterator[list[
         raise StoreError(f"{container} lists {text}")
 
 
+def own_prefixes(store: ObjectStore, container: str, begin: str, backup_id: str) -> set[str]:
+    """Return the prefixes under which a backup has objects.
+
+    :param begin: of the prefixes.
+    """
+    names = (name for name, _size in store.listed(container, begin))
+    found = (layout.prefix_of(name, backup_id) for name in islice(names, MAX_LISTED))
+    return {prefix for prefix in found if prefix is not None}
+
+
 def require_listed(
     store: ObjectStore,
     container: str,

@@ -9,7 +9,10 @@ import os
 import random
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from hypothesis import strategies as st
 from drivers.backup.chains import overlay
 from drivers.backup.chains.overlay import Fragment
 from drivers.backup.posix import PosixDriver
+from drivers.backup.stores.directory_store import DirectoryStore
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 from drivers.interface.pace import Pace
 from tests.backups import BLOCK, Rows, posix, scribble
@@ -30,6 +34,10 @@ KINDS = ("zlib", "bz2", "zstd", "none")
 
 class Killed(BaseException):
     """The process ends here."""
+
+    @classmethod
+    def throw(cls, _part: float) -> None:
+        raise cls
 
 
 class Chains:
@@ -209,6 +217,76 @@ class TestCopies:
         assert driver.other_place(leaf) != leaf.service_metadata
         found = leaf.replace(service_metadata=driver.other_place(leaf))
         assert driver.other_place(found) != found.service_metadata
+
+    def test_a_copy_that_fails_leaves_the_object_of_its_name(self, tmp_path, rows, chain):
+        store, one = driver_of(tmp_path)._store, chain[0]
+        name = objects(tmp_path, one)[0].name
+        with pytest.raises(BackupDamaged):
+            store.copy(one["container"], "absent", one["container"], name)
+        store.copy(one["container"], name, one["container"], name)
+        driver_of(tmp_path).verify(rows.record(one))
+        assert not [*objects(tmp_path, one)[0].parent.glob(".new-*")]
+
+
+class TestFrozenHost:
+    """An attempt is frozen, another one ends the rewrite, and the first one wakes up."""
+
+    @pytest.mark.parametrize("work", ["work", "elsewhere"])
+    @pytest.mark.parametrize("end", ["-00001", "_sha256file"])
+    def test_its_late_writes_touch_no_other_copy(
+        self, tmp_path, rows, chain, volume, target, monkeypatch, work, end
+    ):
+        kind = {"backup_compression_algorithm": "zlib", "backup_transfers": 1}
+        first = posix(tmp_path, backup_work_path=str(tmp_path / work), **kind)
+        second = driver_of(tmp_path)
+        leaf = rows.record(chain[2])
+        place = second.other_place(leaf)
+        frozen, wake = threading.Event(), threading.Event()
+
+        def freeze(store: DirectoryStore, name: str) -> None:
+            if store is first._store and name.endswith(end):
+                frozen.set()
+                assert wake.wait(120)
+
+        real_copy, real_writing = DirectoryStore.copy, DirectoryStore.writing
+
+        def copy(store: DirectoryStore, container: str, name: str, into: str, to: str) -> None:
+            freeze(store, to)
+            real_copy(store, container, name, into, to)
+
+        def writing(store: DirectoryStore, container: str, name: str) -> Any:
+            freeze(store, name)
+            return real_writing(store, container, name)
+
+        monkeypatch.setattr(DirectoryStore, "copy", copy)
+        monkeypatch.setattr(DirectoryStore, "writing", writing)
+        with ThreadPoolExecutor(1) as threads:
+            late = threads.submit(first.rewrite, leaf, None, place)
+            try:
+                assert frozen.wait(120)
+                chain[2].update(second.rewrite(leaf, None, place))
+                second.remove_copy(rows.record(chain[2]), leaf.service_metadata)
+                second.remove_copy(rows.record(chain[2]), place)
+            finally:
+                wake.set()
+            with suppress(BackupDriverException):  # its chain has changed
+                late.result()
+        second.verify(rows.record(chain[2]))
+        rows.restore(second, chain[2], target)
+        assert target.read_bytes() == volume.read_bytes()
+        second.remove_copy(rows.record(chain[2]), place)
+        [table] = (tmp_path / "store").rglob(f"*{chain[2]['id']}_metadata")
+        assert table.name == f"{chain[2]['service_metadata']}_metadata"
+
+    def test_an_attempt_continues_one_that_was_killed(self, tmp_path, rows, chain):
+        leaf, killed = rows.record(chain[2]), Pace(tell=Killed.throw)
+        place = driver_of(tmp_path).other_place(leaf)
+        with pytest.raises(Killed):
+            driver_of(tmp_path).rewrite(leaf, None, place, pace=killed)
+        before = {path.name for path in (tmp_path / "store").rglob(f"*{leaf.id}-*")}
+        made = driver_of(tmp_path).rewrite(leaf, None, place)["service_metadata"]
+        assert [name for name in before if name.startswith(made)]
+        assert driver_of(tmp_path).rewrite(leaf, None, place)["service_metadata"] == made
 
 
 class TestOverlay:
