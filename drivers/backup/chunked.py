@@ -25,7 +25,7 @@ from drivers import own_directories
 from drivers.backup import options
 from drivers.backup.chains.chain_changes import REWRITE, ChainChanges
 from drivers.backup.chains.scrubbing import Scrubbing
-from drivers.backup.format import block_hashes, compression, layout
+from drivers.backup.format import block_hashes, compression, layout, prefixes
 from drivers.backup.format import manifest as manifests
 from drivers.backup.format.block_hashes import BlockHashes
 from drivers.backup.format.object_writer import ObjectTarget
@@ -229,6 +229,7 @@ class ChunkedDriver(ChainChanges, Scrubbing, StoredList):
             LOG.warning(text, prefix, container, backup.id)
             return
         self._remove_objects(container, prefix)
+        self._remove_copies(backup, prefixes.all_moments(prefix), None)  # that an outage has left
         CheckpointPlace(self._store, container, str(backup.id)).remove_all()
         self._store.sync(container, prefix)
         self._store.forget(backup)

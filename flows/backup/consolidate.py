@@ -11,7 +11,7 @@ rewrite  driver.rewrite: stores the second copy        the copy that the row doe
                                                        name is removed
 switch   the row names the second copy; the counts of  (a switched row stays)
          the parent
-clear    driver.remove_copy: the first copy            (tried again by rewrite)
+clear    driver.remove_copy: the first copy            (never fails)
 =======  ============================================  ==============================
 
 The backup stays ``available``, and restores use whichever copy its row names.

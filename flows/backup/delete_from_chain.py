@@ -12,7 +12,7 @@ plan          the backups that build on it, and places  (nothing was changed)
 rewrite       driver.rewrite: each is stored anew, on   the copies that no row names are
               the backup before the deleted one         removed
 switch        their rows name the second copies         (a switched row stays)
-clear         driver.remove_copy: their first copies    (tried again by rewrite)
+clear         driver.remove_copy: their first copies    (never fails)
 check_alone   no other backup builds on it now          (nothing was changed)
 mark          ``deleting``; no other backup builds on   ``available``
               it even then

@@ -3,28 +3,36 @@
 
 The row decides at every moment which of the two copies counts: the step ``switch`` compares and
 sets its place in one transaction. Until then a restore uses the first copy, afterwards the second;
-whichever copy the row does not name is removed in the end, after a success and after a failure.
+whichever copy the row does not name is removed in the end, after a success and after a failure; one
+that a failing store keeps is removed with its backup.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Any, TypedDict
 
 from oslo_utils import units
 
+from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
 from flows.backup import transfer_control
 from flows.backup.restore import require_in_this_store
 from flows.context import BackupContext
 from flows.driver_calls import driver_contract
 from flows.engine import moved_data
-from flows.errors import InvalidBackup
+from flows.errors import DriverNotInitialized, InvalidBackup, ProcessStopping
 from flows.lifecycle import Step
 from flows.statuses import BackupStatus
 from flows.volume.data import backup_source
 
+LOG = logging.getLogger(__name__)
+
 USABLE = (BackupStatus.AVAILABLE, BackupStatus.RESTORING)
 """Statuses of a backup whose data is whole."""
+
+PAUSES = (1.0, 10.0, 0.0)
+"""Seconds after each attempt to remove a copy that failed."""
 
 
 class Rewrite(TypedDict):
@@ -106,11 +114,25 @@ class SwitchCopies(Step, task="switch"):
 
 
 class RemoveFormer(Step, task="clear"):
-    """Remove the copies that no row names any more. Idempotent: absence is a success."""
+    """Remove the copies that no row names any more. Idempotent: absence is a success.
+
+    The operation has succeeded by now: nothing is reverted where the store fails. A copy that stays
+    is removed with its backup.
+    """
 
     def execute(self, ctx: BackupContext, rewrites: list[Rewrite]) -> None:
         for one in rewrites:
-            _remove_other(ctx, one)
+            for pause in PAUSES:
+                try:
+                    _remove_other(ctx, one)
+                    break
+                except (BackupDriverException, DriverNotInitialized) as error:
+                    text = "backup %s: a copy of it that is not used any more was not removed: %s"
+                    LOG.warning(text, one["backup_id"], error)
+                if ctx.pause(pause):
+                    raise ProcessStopping(
+                        "the service stops: the copy is removed at its next start"
+                    )
 
 
 def _stored(ctx: BackupContext, one: Rewrite) -> dict[str, Any]:

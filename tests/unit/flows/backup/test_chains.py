@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -16,7 +17,7 @@ import pytest
 from drivers.backup.posix import PosixDriver
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
-from flows.backup import consolidate, delete_from_chain, restore, transfer_control
+from flows.backup import consolidate, delete_from_chain, restore, rewrites, transfer_control
 from flows.backup.delete import CheckNoDependents
 from flows.context import BackupContext
 from flows.engine import flow_run
@@ -156,6 +157,29 @@ class TestConsolidation:
         assert store.places(chain[3]) == set()
         store.require_intact(*chain[:3])
 
+    @pytest.mark.parametrize("failures", [1, 99])
+    def test_a_first_copy_that_an_outage_keeps_goes_later(
+        self, store: Store, chain: list[str], monkeypatch: pytest.MonkeyPatch, failures: int
+    ) -> None:
+        real, calls = PosixDriver.remove_copy, itertools.count()
+
+        def fail(driver: PosixDriver, *args: Any) -> None:
+            if next(calls) < failures:
+                raise BackupDriverException("the store is away")
+            real(driver, *args)
+
+        monkeypatch.setattr(rewrites, "PAUSES", (0.0, 0.0, 0.0))
+        monkeypatch.setattr(PosixDriver, "remove_copy", fail)
+        assert store.run(consolidate.flow, backup_id=chain[3]).failure is None
+        monkeypatch.undo()
+        row = store.found(chain[3])
+        assert (row.parent_id, row.fail_reason) == (None, None)
+        assert len(store.places(chain[3])) == (1 if failures == 1 else 2)
+        assert store.restored(chain[3]) == store.data[chain[3]]
+        store.driver.delete_backup(row)
+        assert store.places(chain[3]) == set()
+        store.require_intact(*chain[:3])
+
     @pytest.mark.parametrize("status", ["restoring", "error"])
     def test_one_that_is_in_use_is_refused(
         self, store: Store, chain: list[str], status: str
@@ -212,7 +236,7 @@ class TestDeletion:
         def fail(*_args: Any) -> None:
             raise BackupDriverException("the store is away")
 
-        monkeypatch.setattr(PosixDriver, "remove_copy", fail)
+        monkeypatch.setattr(PosixDriver, "rewrite", fail)
         assert deleted(store, chain[1]).failure is not None
         monkeypatch.undo()
         assert store.found(chain[1]).status == "available"
