@@ -6,14 +6,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-from drivers.backup.format import layout
+from drivers.backup.format import layout, prefixes
 from drivers.backup.format import manifest as manifests
 from drivers.backup.format.bounds import Bounds
 from drivers.backup.format.layout import StoredObject
 from drivers.backup.stores.object_store import Missing, ObjectStore
 from drivers.backup.transfer.chain import Chain, ChainLink
+from drivers.backup.transfer.stored_names import MAX_LISTED
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 from drivers.interface.records import Record
 
@@ -77,12 +79,7 @@ class RecordedBackups:
         while (wanted := links[0].manifest.parent_id) != base_id:
             if wanted is None:
                 raise BackupDriverException(f"backup {backup.id} does not build on {base_id}")
-            parent: Record | None = one.parent if one.parent_id else None
-            if parent is None or parent.id != wanted:
-                text = f"builds on backup {wanted}, which its row does not name"
-                if one.parent_id == wanted:
-                    text = f"builds on backup {wanted}, which does not exist any more"
-                raise BackupDamaged(f"backup {one.id} {text}")
+            parent = required_parent(one, wanted)
             if any(link.manifest.backup_id == parent.id for link in links):
                 raise BackupDamaged(f"backup {backup.id} builds on itself")
             links.insert(0, self.link(parent))
@@ -90,8 +87,29 @@ class RecordedBackups:
         return links
 
     def link(self, backup: Record) -> ChainLink:
-        """Return a backup without those that it builds on."""
+        """Return a backup without those that it builds on.
+
+        A record that was exported before its chain was changed names a copy that has gone.
+        """
         container, prefix = self.location(backup)
+        try:
+            return self._link(backup, container, prefix)
+        except Missing:
+            if (other := self._other_copy(backup, container, prefix)) is None:
+                raise
+            text = "backup %s is read from %s: its row names %s, which is not there"
+            LOG.warning(text, backup.id, other, prefix)
+            return self._link(backup.replace(object_count=None), container, other)
+
+    def _other_copy(self, backup: Record, container: str, prefix: str) -> str | None:
+        """Return the prefix of the newest copy of a backup whose metadata is there."""
+        begin, found = prefixes.all_moments(prefix), list[str]()
+        for name, _size in islice(self.store.listed(container, begin), MAX_LISTED):
+            if name.endswith(layout.METADATA):
+                found += filter(None, [layout.prefix_of(name, str(backup.id))])
+        return max(found, default=None)
+
+    def _link(self, backup: Record, container: str, prefix: str) -> ChainLink:
         manifest = self._manifest(backup, container, prefix)
         count = backup.object_count
         if count is not None and backup.status != "creating" and count != len(manifest.objects):
@@ -102,6 +120,20 @@ class RecordedBackups:
     def _manifest(self, backup: Record, container: str, prefix: str) -> manifests.Manifest:
         parts = self.store.reading(container, f"{prefix}{layout.METADATA}")
         return manifests.read(parts, prefix, str(backup.id), _bounds(backup), self.directory)
+
+
+def required_parent(backup: Record, wanted: str) -> Record:
+    """Return the parent of a backup, whose metadata names it.
+
+    :raises BackupDamaged: its row names another one, or none, or that is gone.
+    """
+    parent: Record | None = backup.parent if backup.parent_id else None
+    if parent is None or parent.id != wanted:
+        text = f"builds on backup {wanted}, which its row does not name"
+        if backup.parent_id == wanted:
+            text = f"builds on backup {wanted}, which does not exist any more"
+        raise BackupDamaged(f"backup {backup.id} {text}")
+    return parent
 
 
 def parent_of(backup: Record) -> Record | None:

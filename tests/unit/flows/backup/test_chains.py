@@ -157,6 +157,17 @@ class TestConsolidation:
         assert store.places(chain[3]) == set()
         store.require_intact(*chain[:3])
 
+    def test_a_record_that_was_exported_before_can_be_restored(
+        self, store: Store, chain: list[str]
+    ) -> None:
+        exported = store.found(chain[3])
+        assert store.run(consolidate.flow, backup_id=chain[3]).failure is None
+        store.driver.verify(exported)
+        store.records.backups.update(chain[3], service_metadata=exported.service_metadata)
+        assert store.restored(chain[3]) == store.data[chain[3]]
+        store.driver.delete_backup(store.found(chain[3]))
+        assert store.places(chain[3]) == set()
+
     @pytest.mark.parametrize("failures", [1, 99])
     def test_a_first_copy_that_an_outage_keeps_goes_later(
         self, store: Store, chain: list[str], monkeypatch: pytest.MonkeyPatch, failures: int
