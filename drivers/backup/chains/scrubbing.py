@@ -13,7 +13,7 @@ from drivers.backup.format import layout
 from drivers.backup.stores.object_store import ObjectStore
 from drivers.backup.transfer.chain import Chain
 from drivers.backup.transfer.limits import TransferLimits
-from drivers.backup.transfer.recorded_backups import RecordedBackups
+from drivers.backup.transfer.recorded_backups import RecordedBackups, required_parent
 from drivers.backup.transfer.restore_run import RestoreRun
 from drivers.interface.backup import BackupDriver, Damage
 from drivers.interface.errors import BackupDamaged
@@ -46,6 +46,11 @@ class Scrubbing(BackupDriver):
             name = f"{backup.service_metadata}{layout.METADATA}"
             return [Damage(name, 0, 0, str(error))]
         found: list[Damage] = []
+        try:
+            if link.manifest.parent_id is not None:
+                required_parent(backup, link.manifest.parent_id)  # which is read by itself
+        except BackupDamaged as error:
+            found.append(Damage(f"{link.prefix}{layout.METADATA}", 0, 0, str(error)))
         chain = Chain(self._store, [link], self._work)
         RestoreRun(limits, self._store, chain, damage=found).run(pace)
         return sorted(found, key=lambda one: (one.start, one.name))

@@ -93,6 +93,17 @@ class TestScrub:
         damage(objects(tmp_path, full)[0])
         assert driver.scrub(rows.record(leaf)) == []
 
+    @pytest.mark.parametrize("lost", ["the name", "the row"])
+    def test_a_parent_without_which_no_restore_begins(self, driver, rows, full, volume, lost):
+        leaf = rows.new(full)
+        rows.back_up(driver, leaf, volume)
+        record = rows.record(leaf)
+        assert driver.scrub(record) == []
+        record = record.replace(**({"parent_id": None} if lost == "the name" else {"parent": None}))
+        with pytest.raises(BackupDamaged) as refusal:
+            driver.verify(record)
+        assert [one.reason for one in driver.scrub(record)] == [str(refusal.value)]
+
     def test_its_rate_is_bounded(self, driver, rows, full, monkeypatch):
         limits: list[float] = []
         from drivers.backup.chains import scrubbing
