@@ -7,6 +7,7 @@ mounted, in the directory that Cinder names after it, needs none.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from drivers.backup.posix import PosixDriver
 from drivers.backup.stores.directory_store import DirectoryStore
 from drivers.backup.stores.nfs_mount import NfsMount
 from drivers.backup.stores.object_store import ObjectStore
+from drivers.interface.errors import BackupDriverException
 
 
 class NfsDriver(PosixDriver):
@@ -36,6 +38,13 @@ class NfsDriver(PosixDriver):
     def files_directory(self) -> str | None:
         """Return the share's directory. :raises BackupDriverException: it cannot be mounted."""
         return str(_mount(self.configuration).require())
+
+    def mounted_directory(self) -> str | None:
+        """Return the share's directory, where it is mounted."""
+        mount = _mount(self.configuration)
+        if not os.path.ismount(mount.place):
+            raise BackupDriverException(f"{mount.share} is not mounted in {mount.place}: mount it")
+        return str(mount.place)
 
     def check_for_setup_error(self) -> None:
         """Mount the share, so that nothing is kept beside it."""

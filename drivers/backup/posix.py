@@ -35,6 +35,13 @@ class PosixDriver(ChunkedDriver):
         """Return ``backup_posix_path``."""
         return str(self.configuration.backup_posix_path)
 
+    def mounted_directory(self) -> str | None:
+        """Return the directory for a reader, which mounts nothing.
+
+        :raises BackupDriverException: its file system is not mounted.
+        """
+        return self.files_directory()
+
     def make_store(self) -> ObjectStore:
         """Return the directory."""
         return DirectoryStore(Path(self.configuration.backup_posix_path))

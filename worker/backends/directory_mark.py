@@ -113,7 +113,23 @@ class DirectoryMark:
             found = self._write(marker, known or Mark(self._backend, str(uuid.uuid4())))
         if known is None:
             self._remember(found)
-        elif known.id != found.id:
+        else:
+            self._require_same(directory, found, known)
+
+    def require(self, directory: Path) -> None:
+        """Check, without writing, that a directory may be the one of the backend.
+
+        :raises NotMounted: it has lost its marker, has another one, or is empty.
+        """
+        marker = directory / MARKER
+        found, known = Mark.read(marker), Mark.read(self._state)
+        if found is None and not marker.exists():
+            self._require_first_use(directory, known)
+        if found is not None and known is not None:
+            self._require_same(directory, found, known)
+
+    def _require_same(self, directory: Path, found: Mark, known: Mark) -> None:
+        if known.id != found.id:
             raise NotMounted(
                 f"{directory} belongs to {found.backend} ({found.id}), and {self._backend} used"
                 f" {known.id} before: mount its file system there, or remove {self._state} to"

@@ -287,6 +287,7 @@ class Verify(Command):
         store.require(backup)
         driver, line = store.driver(), _ProgressLine(self.app, backup)
         try:
+            store.require_directory(driver)
             driver.verify(backup, pace=Pace(tell=line.show))
         except BackupDriverException as error:
             raise CommandError(f"backup {backup.id} cannot be restored: {error}") from error

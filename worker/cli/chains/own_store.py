@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from drivers.interface.errors import BackupDriverException
+from worker.backends.directory_mark import DirectoryMark, NotMounted
 from worker.cli.access import Access, CommandError
 
 if TYPE_CHECKING:
@@ -22,11 +25,25 @@ class OwnStore:
         self._settings = options.Settings(access.conf)
         self._class, self._services = options.driver_class(access.conf)
         self._host = str(access.conf.host)
+        self._state_path = str(access.conf.state_path)
 
     def driver(self) -> BackupDriver:
         """Return a driver; nothing is asked of the store yet."""
         made: BackupDriver = self._class(self._settings)
         return made
+
+    def require_directory(self, driver: BackupDriver) -> None:
+        """Check that the directory of a driver that keeps files is mounted; nothing is written.
+
+        :raises BackupDriverException: it is not the one that the service of this host uses.
+        """
+        mark = DirectoryMark(f"{self._host} {self._services[0]}", self._state_path, lambda: True)
+        try:
+            place = getattr(driver, "mounted_directory", lambda: None)()
+            if place is not None:
+                mark.require(Path(place))
+        except (NotMounted, OSError) as error:
+            raise BackupDriverException(f"the store cannot be read: {error}") from error
 
     def has(self, backup: Record) -> bool:
         """Return whether a backup is kept by this driver."""

@@ -61,7 +61,7 @@ class Scrub(Outcomes):
         for backup in wanted:
             if time.monotonic() > ends:
                 break
-            rows += self._read(driver, backup, parsed_args.rate, state)
+            rows += self._read(store, driver, backup, parsed_args.rate, state)
             state.write(one.id for one in everything)
         return self.table(parsed_args, rows)
 
@@ -78,10 +78,17 @@ class Scrub(Outcomes):
         return named
 
     def _read(
-        self, driver: BackupDriver, backup: Record, rate: float, state: ScrubState
+        self,
+        store: OwnStore,
+        driver: BackupDriver,
+        backup: Record,
+        rate: float,
+        state: ScrubState,
     ) -> list[dict[str, Any]]:
         try:
-            damage = driver.scrub(backup, mib_per_second=rate)
+            store.require_directory(driver)
+            if damage := driver.scrub(backup, mib_per_second=rate):
+                store.require_directory(driver)
         except NotImplementedError as error:
             reason = str(error) or f"{backup.service} cannot scrub backups"
             raise CommandError(reason) from error

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import datetime
 import json
+import shutil
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ from drivers.interface.backup import Damage
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
 from tests.unit.cli.conftest import Shell
+from worker.backends.directory_mark import DirectoryMark
 from worker.cli.chains.own_store import OwnStore
 from worker.cli.chains.scrub_state import ScrubState
+from worker.conf.option_groups import backup as options
 
 DRIVER = "cinder.backup.drivers.posix.PosixBackupDriver"
 NOW = datetime.datetime(2026, 3, 10, 23)
@@ -31,9 +35,15 @@ class Driver:
         self.read: list[tuple[str, float]] = []
         self.unneeded: set[tuple[str, str]] = set()
         self.away: set[str] = set()
+        self.directory: Path | None = None
+        self.meanwhile: Callable[[], Any] = lambda: None
+
+    def mounted_directory(self) -> str | None:
+        return self.directory and str(self.directory)
 
     def scrub(self, backup: Record, *, mib_per_second: float = 0) -> list[Damage]:
         self.read.append((backup.id, mib_per_second))
+        self.meanwhile()
         if backup.id in self.away:
             raise BackupDriverException("the store is away")
         return self.damage.get(backup.id, [])
@@ -115,6 +125,31 @@ class TestScrub:
         assert not Path(holdfast.conf.state_path, "scrub.json").exists() or (
             one not in Path(holdfast.conf.state_path, "scrub.json").read_text()
         )
+
+    @pytest.mark.parametrize("moment", ["before", "meanwhile"])
+    def test_a_store_that_is_not_mounted_is_no_damage(
+        self, holdfast: Shell, driver: Driver, tmp_path: Path, moment: str
+    ) -> None:
+        name = f"{holdfast.conf.host} {options.driver_class(holdfast.conf)[1][0]}"
+        shutil.rmtree(Path(holdfast.conf.state_path, "directories"), ignore_errors=True)
+        driver.directory = tmp_path / "store"
+        DirectoryMark(name, holdfast.conf.state_path, bool).check_directory(driver.directory)
+        one = backup(holdfast, "v")
+        assert holdfast("backup", "scrub", "-f", "json").status == 0
+        driver.damage[one] = [Damage("o-1", 0, 0, "it is missing")]
+
+        def unmount() -> None:
+            shutil.move(tmp_path / "store", tmp_path / "away")
+            (tmp_path / "store").mkdir()
+
+        if moment == "before":
+            unmount()
+        else:
+            driver.meanwhile = unmount
+        ran = holdfast("backup", "scrub", "-f", "json")
+        assert (ran.status, [row["outcome"] for row in ran.rows]) == (1, ["not read"])
+        assert "mount its file system there" in ran.rows[0]["reason"]
+        assert [*(tmp_path / "store").iterdir()] == []
 
     def test_a_broken_file_of_times_is_begun_anew(self, tmp_path: Path) -> None:
         (tmp_path / "scrub.json").write_text('{"backups": [')

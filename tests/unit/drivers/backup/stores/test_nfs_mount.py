@@ -147,8 +147,10 @@ def test_the_driver_mounts_before_its_directory_is_looked_at(mounted: Path, tmp_
     options = settings(tmp_path, NfsDriver, **changes)
     options.safe_get = {"backup_root_helper": "env"}.get
     driver = NfsDriver(options)
+    with pytest.raises(BackupDriverException, match="is not mounted in"):
+        driver.mounted_directory()
     assert not mounted.exists()
 
-    assert driver.files_directory() == str(tmp_path / "mnt" / NAME)
+    assert driver.files_directory() == driver.mounted_directory() == str(tmp_path / "mnt" / NAME)
     driver.check_for_setup_error()
     assert len(mounted.read_text().splitlines()) == 1
