@@ -93,6 +93,8 @@ class Scrub(Outcomes):
             reason = str(error) or f"{backup.service} cannot scrub backups"
             raise CommandError(reason) from error
         except BackupDriverException as error:
+            if self._has_changed(backup):
+                return [_row(backup, "changed meanwhile")]
             self.refuse()
             return [_row(backup, "not read", reason=str(error))]
         if damage and self._has_changed(backup):
@@ -101,7 +103,7 @@ class Scrub(Outcomes):
         if not damage:
             return [_row(backup, "whole")]
         self.refuse()
-        needed = Dependents(driver, self.access.records.backups.get).of(
+        needed = Dependents(driver, self.access.records.backups.find).of(
             backup, damage, self.access.records.backups.dependants
         )
         return [
@@ -128,12 +130,12 @@ class Scrub(Outcomes):
 class Dependents:
     """The backups that need damaged objects.
 
-    :param get: returns the row of a backup.
+    :param find: returns the row of a backup; None where there is none.
     """
 
-    def __init__(self, driver: BackupDriver, get: Callable[[str], Record]) -> None:
+    def __init__(self, driver: BackupDriver, find: Callable[[str], Record | None]) -> None:
         self._driver = driver
-        self._get = get
+        self._find = find
 
     def of(
         self, backup: Record, damage: Sequence[Damage], children: Callable[[str], Sequence[str]]
@@ -144,9 +146,12 @@ class Dependents:
         """
         names = [one.name for one in damage]
         found: dict[str, list[str]] = {name: [] for name in names}
-        for one in _with_all_below(backup.id, children):
+        for one in with_all_below(backup.id, children):
+            row = self._find(one)
+            if row is None or row.deleted:  # since its parent's row was read
+                continue
             try:
-                needed = self._driver.needed(self._get(one), names)
+                needed = self._driver.needed(row, names)
             except BackupDriverException:
                 needed = set(names)
             for name in needed:
@@ -154,7 +159,8 @@ class Dependents:
         return found
 
 
-def _with_all_below(first: str, children: Callable[[str], Sequence[str]]) -> Iterator[str]:
+def with_all_below(first: str, children: Callable[[str], Sequence[str]]) -> Iterator[str]:
+    """Yield the id of a backup, and those of all that build on it."""
     left, seen = [first], set[str]()
     while left:
         one = left.pop(0)

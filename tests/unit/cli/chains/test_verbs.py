@@ -19,6 +19,7 @@ from drivers.interface.errors import BackupDriverException
 from drivers.interface.records import Record
 from tests.unit.cli.conftest import Shell
 from worker.backends.directory_mark import DirectoryMark
+from worker.cli.chains import scrub
 from worker.cli.chains.own_store import OwnStore
 from worker.cli.chains.scrub_state import ScrubState
 from worker.conf.option_groups import backup as options
@@ -125,6 +126,32 @@ class TestScrub:
         assert not Path(holdfast.conf.state_path, "scrub.json").exists() or (
             one not in Path(holdfast.conf.state_path, "scrub.json").read_text()
         )
+
+    def test_one_that_is_deleted_meanwhile_is_no_failure(
+        self, holdfast: Shell, driver: Driver
+    ) -> None:
+        one = backup(holdfast, "v")
+        driver.away.add(one)
+        driver.meanwhile = lambda: holdfast.records.backups.destroy(one)
+        ran = holdfast("backup", "scrub", "-f", "json")
+        assert (ran.status, [row["outcome"] for row in ran.rows]) == (0, ["changed meanwhile"])
+
+    def test_a_child_that_is_deleted_meanwhile_needs_nothing(
+        self, holdfast: Shell, driver: Driver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        full = backup(holdfast, "v", 2)
+        leaf = backup(holdfast, "v", 1, parent_id=full)
+        driver.damage[full] = [Damage("o-1", 0, 5, "cut")]
+        real = scrub.with_all_below
+
+        def walk(first: str, children: Callable[[str], Any]) -> list[str]:
+            listed = [*real(first, children)]
+            holdfast.records.backups.destroy(leaf)
+            return listed
+
+        monkeypatch.setattr(scrub, "with_all_below", walk)
+        ran = holdfast("backup", "scrub", full, "-f", "json")
+        assert [(row["outcome"], row["needed_by"]) for row in ran.rows] == [("damaged", [full])]
 
     @pytest.mark.parametrize("moment", ["before", "meanwhile"])
     def test_a_store_that_is_not_mounted_is_no_damage(
