@@ -94,7 +94,7 @@ class TestCreateFromImage:
     @pytest.mark.parametrize(
         "known",
         [
-            pytest.param({"disk_format": "vmdk"}, id="format"),
+            pytest.param({"disk_format": "aki"}, id="format"),
             pytest.param({"container_format": "ova"}, id="container"),
             pytest.param({"min_disk": 2}, id="min_disk"),
             pytest.param({"virtual_size": 2 * 1024**3}, id="virtual size"),
