@@ -18,6 +18,8 @@ import pytest
 if importlib.util.find_spec("cinder") is None:
     pytest.skip("Cinder is installed by tox -e cinder", allow_module_level=True)
 
+from drivers.backup.ceph import ceph_cluster  # noqa: E402
+from drivers.backup.ceph.base_image import BaseImages, BaseOptions  # noqa: E402
 from drivers.backup.ceph.ceph_driver import CephDriver  # noqa: E402
 from tests.backups import MIB, Metadata, Rows, settings  # noqa: E402
 from tests.cinder.drivers import places  # noqa: E402
@@ -225,6 +227,29 @@ def test_a_deleted_attempt_is_in_no_later_backup(cluster: Cluster) -> None:
     cluster.back_up("ours", row, name)
 
     assert cluster.restored("ours", row, new=False) == data
+
+
+def test_a_writer_that_was_replaced_is_shut_out(cluster: Cluster) -> None:
+    import rados
+    import rbd
+
+    known = ceph_cluster.Cluster(cluster.conf, "admin", 60)
+    with known.pool("backups") as first_pool, known.pool("backups") as second_pool:
+        first, second = BaseImages(first_pool), BaseImages(second_pool)
+        first.create("locked", 8 * MIB, BaseOptions())
+        with first.owned("locked") as frozen:
+            frozen.write(b"1" * 4096, 0)
+            with second.owned("locked") as image:
+                image.write(b"2" * 4096, 0)
+                with pytest.raises(rbd.ConnectionShutdown):
+                    frozen.write(b"late" * 1024, 0)
+                with pytest.raises(rbd.ConnectionShutdown):
+                    frozen.create_snap("late")
+                with pytest.raises(rados.ConnectionShutdown):
+                    first_pool.write("object", b"late")
+                assert image.read(0, 4096) == b"2" * 4096
+        second.shut_out_writers("absent")
+        second.remove("locked")
 
 
 def test_a_copy_by_cinder_of_another_volume_is_restored(cluster: Cluster, tmp_path: Path) -> None:
