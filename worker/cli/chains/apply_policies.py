@@ -19,6 +19,7 @@ from worker.cli.chains import policies
 from worker.cli.chains.policies import Policy
 from worker.cli.chains.prune import KEYS, Pruning
 from worker.cli.chains.retention import moment_of
+from worker.cli.chains.scrub_state import known_damage
 from worker.cli.upkeep.outcome import Outcomes, with_dry_run
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class ApplyPolicies(Outcomes):
             if volume.use_quota is not False:  # a temporary volume has no backups of its own
                 backups = records.backups.list(volume_id=volume.id)
                 yield from self._made(policy, volume, backups, now, options)
+        damaged = known_damage(self.access)
         pruning = Pruning(self.access, dry_run=options.dry_run, until=until)
         for policy, volume in chosen:
             backups = records.backups.list(volume_id=volume.id)
@@ -104,7 +106,7 @@ class ApplyPolicies(Outcomes):
             newest_first = sorted(failed, key=moment_of, reverse=True)
             yield from pruning.delete(newest_first[1:], policy.name)
             own = [one for one in backups if policy.is_own(one)]
-            yield from pruning.delete(policy.retention.surplus(own), policy.name)
+            yield from pruning.delete(policy.retention.surplus(own, damaged), policy.name)
 
     def _made(
         self,

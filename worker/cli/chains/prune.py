@@ -13,6 +13,7 @@ from flows.errors import FlowError
 from worker.cli.access import Access, CommandError
 from worker.cli.casting import on_demand
 from worker.cli.chains.retention import Retention, moment_of
+from worker.cli.chains.scrub_state import known_damage
 from worker.cli.lookup.candidates import Candidates
 from worker.cli.upkeep.outcome import Outcomes, with_dry_run
 
@@ -27,7 +28,8 @@ class Prune(Outcomes):
     """Delete the backups of a volume that none of the rules keeps; the newest one always is kept.
 
     A backup on which kept ones build is deleted as by "backup delete --hand-on": they are given its
-    data. The newest is deleted first, and the command waits for the end of each deletion.
+    data. The newest is deleted first, and the command waits for the end of each deletion. Backups
+    with damage that a scrub of this host has found count for no rule.
 
     Examples:
       holdfast backup prune --volume ID --keep-last 3 --keep-daily 7 --dry-run
@@ -62,7 +64,8 @@ class Prune(Outcomes):
             raise CommandError("say which are kept: --keep-last, -daily, -weekly or -monthly")
         backups = self.access.records.backups.list(volume_id=volume_id)
         pruning = Pruning(self.access, dry_run=options.dry_run)
-        rows = list(pruning.delete(retention.surplus(backups)))
+        surplus = retention.surplus(backups, known_damage(self.access))
+        rows = list(pruning.delete(surplus))
         if any(row["outcome"] in ("refused", "failed") for row in rows):
             self.refuse()
         return self.table(options, rows)

@@ -99,13 +99,16 @@ class Scrub(Outcomes):
             return [_row(backup, "not read", reason=str(error))]
         if damage and self._has_changed(backup):
             return [_row(backup, "changed meanwhile")]
-        state.note(backup.id, [one.name for one in damage])
         if not damage:
+            state.note(backup.id, [])
             return [_row(backup, "whole")]
         self.refuse()
         needed = Dependents(driver, self.access.records.backups.find).of(
             backup, damage, self.access.records.backups.dependants
         )
+        below = set(_with_all_below(backup.id, self.access.records.backups.dependants))
+        spared = below - {backup.id}.union(*needed.values())
+        state.note(backup.id, [one.name for one in damage], sorted(spared))
         return [
             _row(
                 backup,

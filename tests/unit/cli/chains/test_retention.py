@@ -19,8 +19,9 @@ NOON = datetime.datetime(2026, 3, 31, 12)
 def backup(days: float, **columns: Any) -> Record:
     """Return a backup of so many days ago."""
     moment = NOON - datetime.timedelta(days=days)
-    given = {"id": f"{days}", "status": "available", "data_timestamp": moment}
-    return Record("backup", {**given, "created_at": moment, **columns})
+    given = {"id": f"{days}", "status": "available", "parent_id": None}
+    times = {"created_at": moment, "data_timestamp": moment}
+    return Record("backup", {**given, **times, **columns})
 
 
 def kept(retention: Retention, *days: float) -> list[float]:
@@ -52,6 +53,26 @@ def test_each_rule_keeps_its_own(
 def test_other_statuses_are_left_alone(status: str) -> None:
     backups = [backup(0, status=status), backup(1), backup(2, status=status), backup(3)]
     assert [one.id for one in Retention(last=1).surplus(backups)] == ["3"]
+
+
+@pytest.mark.parametrize(
+    ("damaged", "wanted"),
+    [
+        ({"0"}, ["2"]),  # the newest one replaces nothing; 1 is the newest whole one
+        ({"1"}, ["1", "2"]),  # 0 is whole
+        ({"0", "1"}, []),  # 2 is the newest whole one
+        ({"0", "1", "2"}, []),
+    ],
+)
+def test_damaged_backups_keep_no_rule(damaged: set[str], wanted: list[str]) -> None:
+    backups = [backup(one) for one in (0, 1, 2)]
+    assert [one.id for one in Retention(last=1).surplus(backups, damaged)] == wanted
+
+
+def test_all_that_a_kept_damaged_one_builds_on_stays() -> None:
+    """Its data cannot be handed on: the deletion would fail each time."""
+    backups = [backup(0, parent_id="2"), backup(1), backup(2, parent_id="3"), backup(3), backup(4)]
+    assert [one.id for one in Retention(last=1).surplus(backups, {"0", "2"})] == ["4"]
 
 
 @given(

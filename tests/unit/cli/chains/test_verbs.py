@@ -204,6 +204,27 @@ class TestPrune:
         assert holdfast(*asked, "--keep-last", "3").rows == []
         assert holdfast.records.backups.get(last).status == "available"
 
+    def test_a_damaged_one_keeps_no_whole_one_from_being_kept(
+        self, holdfast: Shell, driver: Driver
+    ) -> None:
+        whole = backup(holdfast, "vd", 4)
+        full = backup(holdfast, "vd", 3)
+        leaf = backup(holdfast, "vd", 2, parent_id=full)
+        spared = backup(holdfast, "vd", 1.5, parent_id=full)
+        driver.damage[full] = [Damage("o-1", 0, 5, "cut")]
+        driver.unneeded.add((spared, "o-1"))
+        assert holdfast("backup", "scrub", "-f", "json").status == 1
+        later = backup(holdfast, "vd", 1, parent_id=leaf)
+        asked = ("backup", "prune", "--volume", "vd", "--dry-run", "-f", "json")
+        ran = holdfast(*asked, "--keep-last", "1")
+        assert [row["backup_id"] for row in ran.rows] == [whole], ran.rows
+        holdfast.records.backups.update(spared, status="error")
+        assert holdfast(*asked, "--keep-last", "1").rows == []
+        holdfast.records.backups.destroy(later)
+        newest = backup(holdfast, "vd", 0)
+        ran = holdfast(*asked, "--keep-last", "1")
+        assert [row["backup_id"] for row in ran.rows] == [leaf, full, whole], newest
+
     @pytest.mark.parametrize(
         "words", [["--volume", "v1"], ["--volume", "none", "--keep-last", "1"]]
     )
