@@ -37,7 +37,7 @@ class Policy:
     """One policy.
 
     :param schedule: None where backups are only deleted.
-    :param volumes: ids; with the next two empty as well, the policy is of all volumes.
+    :param volumes: ids; where this and the next two are None, the policy is of all volumes.
     :param volume_types: names or ids.
     :param all_backups: whether it deletes backups that it has not made, too.
     :param force: whether volumes in use are backed up.
@@ -47,20 +47,20 @@ class Policy:
     name: str
     retention: Retention
     schedule: Schedule | None
-    volumes: Sequence[str] = ()
-    volume_types: Sequence[str] = ()
-    projects: Sequence[str] = ()
+    volumes: Sequence[str] | None = None
+    volume_types: Sequence[str] | None = None
+    projects: Sequence[str] | None = None
     all_backups: bool = False
     force: bool = True
     host: str | None = None
 
     def applies_to(self, volume: Record, type_name: str | None) -> bool:
-        """Return whether a volume is one of the policy: it is in each list that is not empty."""
+        """Return whether a volume is one of the policy: it is in each list that there is."""
         types = {volume.volume_type_id, type_name} - {None}
         return (
-            (not self.volumes or volume.id in self.volumes)
-            and (not self.projects or volume.project_id in self.projects)
-            and (not self.volume_types or bool(types & set(self.volume_types)))
+            (self.volumes is None or volume.id in self.volumes)
+            and (self.projects is None or volume.project_id in self.projects)
+            and (self.volume_types is None or bool(types & set(self.volume_types)))
         )
 
     def is_own(self, backup: Record) -> bool:
@@ -177,8 +177,13 @@ def _truth(entry: Mapping[str, Any], key: str, *, default: bool) -> bool:
     return found
 
 
-def _texts(entry: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    found = entry.get(key, [])
+def _texts(entry: Mapping[str, Any], key: str) -> tuple[str, ...] | None:
+    if key not in entry:
+        return None
+    found = entry[key]
     if not isinstance(found, list) or not all(isinstance(one, str) and one for one in found):
         raise ValueError(f"{key} is no list of texts")
+    if not found:
+        text = "is empty: name some, or remove the policy; without the line it is of all of them"
+        raise ValueError(f"{key} {text}")
     return tuple(found)
