@@ -106,6 +106,10 @@ def read(path: str) -> list[Policy]:
     if document or not isinstance(entries, list):
         text = f"has {', '.join(document) or 'policy'}: only tables [[policy]] are known"
         raise CommandError(f"{path} {text}")
+    for number, entry in enumerate(entries, 1):
+        if not isinstance(entry, dict):
+            text = f"entry {number} of policy is {entry!r:.40}: write a table [[policy]]"
+            raise CommandError(f"{path}: {text}")
     found = [_policy(path, entry) for entry in entries]
     names = [one.name for one in found]
     for one in names:
@@ -130,8 +134,8 @@ def _checked(name: str, entry: Mapping[str, Any]) -> Policy:
         raise ValueError(f"{unknown[0]} is unknown; known: {', '.join(sorted(_KNOWN))}")
     kept = {key.removeprefix("keep_"): _number(entry, key) for key in _KEPT}
     host = entry.get("host")
-    if host is not None and not isinstance(host, str):
-        raise ValueError("host is no text")
+    if host is not None and not (isinstance(host, str) and host):
+        raise ValueError("host is no text, or an empty one")
     return Policy(
         name=name,
         retention=Retention(**kept),
