@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from oslo_messaging import MessagingTimeout, RemoteError
@@ -14,6 +14,7 @@ from flows.statuses import BackupStatus, SnapshotStatus, VolumeStatus
 from worker.cli.access import Access, CommandError
 from worker.cli.casting.requests import Sent
 from worker.cli.casting.rows import RequestRows, require
+from worker.cli.chains.parents import Parents
 from worker.db.records.services.service import is_up
 from worker.rpc.clients.backup import BackupClient
 from worker.rpc.request_context import RequestContext
@@ -50,7 +51,32 @@ class BackupRequests:
         **columns: Any,
     ) -> Sent:
         """Back a volume, or a snapshot of it, up. :raises CommandError: it cannot be now."""
-        parent = self._newest(volume, snapshot) if incremental else None
+        parent = self.parent(volume, snapshot) if incremental else None
+        if incremental and parent is None:
+            text = f"has no backup of {self._service} yet that one could build on"
+            raise CommandError(f"volume {volume.id} {text}")
+        return self.create_on(parent, volume, snapshot, force=force, **columns)
+
+    def parent(
+        self, volume: Record, snapshot: Record | None, excluded: Collection[str] = ()
+    ) -> Record | None:
+        """Return the newest backup that the service can build on; None where there is none.
+
+        :param excluded: ids of backups that are not to be built on.
+        :raises CommandError: there are several services, and none was named.
+        """
+        return Parents(self._access, self._service).newest(volume, snapshot, excluded)
+
+    def create_on(
+        self,
+        parent: Record | None,
+        volume: Record,
+        snapshot: Record | None,
+        *,
+        force: bool,
+        **columns: Any,
+    ) -> Sent:
+        """Make a backup that builds on another one, or else a full one, as :meth:`create` does."""
         with self._rows() as rows:
             if snapshot is not None:
                 require(snapshot, (SnapshotStatus.AVAILABLE,), "a backup of it")
@@ -165,19 +191,6 @@ class BackupRequests:
             raise CommandError(f"volume {volume.id} is in use: --force reads it as of one moment")
         require(volume, usable, "a backup of it")
         rows.move(volume, VolumeStatus.BACKING_UP, usable, previous_status=volume.status)
-
-    def _newest(self, volume: Record, snapshot: Record | None) -> Record:
-        """Return the parent of an incremental backup."""
-        found = [
-            one
-            for one in self._records.backups.list(
-                volume_id=volume.id, status=BackupStatus.AVAILABLE
-            )
-            if snapshot is None or one.data_timestamp < snapshot.created_at
-        ]
-        if not found:
-            raise CommandError(f"volume {volume.id} has no backup yet that one could build on")
-        return max(found, key=lambda one: one.data_timestamp)
 
     @functools.cached_property
     def _services(self) -> Sequence[Record]:

@@ -4,20 +4,18 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from oslo_utils import timeutils
 
-from flows.errors import FlowError
-from flows.statuses import BackupStatus, VolumeStatus
+from flows.statuses import BackupStatus
 from worker.cli.access import CommandError
-from worker.cli.casting import on_demand
 from worker.cli.chains import policies
+from worker.cli.chains.due_backups import DueBackups
 from worker.cli.chains.policies import Policy
-from worker.cli.chains.prune import KEYS, Pruning
+from worker.cli.chains.prune import FAILURES, KEYS, Pruning
 from worker.cli.chains.retention import moment_of
 from worker.cli.chains.scrub_state import known_damage
 from worker.cli.upkeep.outcome import Outcomes, with_dry_run
@@ -27,14 +25,8 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = "/etc/holdfast/backups.toml"
 
-_FAILED = (BackupStatus.ERROR, BackupStatus.ERROR_DELETING)
-_AFTER_FAILURE = datetime.timedelta(hours=1)
-"""Time after a failed backup in which none is requested."""
-
 _PRUNED_FOR = 600.0
-"""Seconds after which a run begins with no other deletion: the next run has to request in time."""
-
-_MADE_FROM = (VolumeStatus.AVAILABLE, VolumeStatus.IN_USE)
+"""Seconds for which a run deletes, and waits for deletions: the next run has to request in time."""
 
 
 class ApplyPolicies(Outcomes):
@@ -42,7 +34,7 @@ class ApplyPolicies(Outcomes):
 
     holdfast-backup-policy.timer runs it every quarter of an hour. Of several policies the first one
     that a volume fits counts. Backups are only requested here; deletions are waited for, one after
-    another. Times are in UTC.
+    another, for ten minutes in all: those that take longer go on. Times are in UTC.
 
     Example of /etc/holdfast/backups.toml:
       [[policy]]
@@ -56,7 +48,8 @@ class ApplyPolicies(Outcomes):
       keep_daily = 7
       keep_weekly = 8
 
-    Exit status 0: all was done; 1: something was refused or failed; 2: wrong usage.
+    Exit status 0: all was done, or is left out or kept for a reason; 1: something was refused or
+    failed, a backup is stuck, or a backup service is not up; 2: wrong usage.
     """
 
     keys = KEYS
@@ -76,92 +69,61 @@ class ApplyPolicies(Outcomes):
         if parsed_args.policy and parsed_args.policy not in [one.name for one in found]:
             raise CommandError(f"{parsed_args.file} has no policy {parsed_args.policy}")
         rows = list(self._rows(found, parsed_args))
-        if any(row["outcome"] in ("refused", "failed") for row in rows):
+        if any(row["outcome"] in FAILURES for row in rows):
             self.refuse()
         return self.table(parsed_args, rows)
 
     def _rows(
         self, found: Sequence[Policy], options: argparse.Namespace
     ) -> Iterator[dict[str, Any]]:
-        records, now = self.access.records, timeutils.utcnow()
-        names = {one.id: str(one.name) for one in records.volume_types.list()}
+        """Request first: a deletion may take long."""
         until = time.monotonic() + _PRUNED_FOR
-        chosen: list[tuple[Policy, Record]] = []
-        for volume in sorted(records.volumes.list(), key=lambda one: str(one.id)):
-            type_name = names.get(volume.volume_type_id)
-            policy = next((one for one in found if one.applies_to(volume, type_name)), None)
-            if policy is None or options.policy not in (None, policy.name):
-                continue
-            chosen.append((policy, volume))
-            if volume.use_quota is not False:  # a temporary volume has no backups of its own
-                backups = records.backups.list(volume_id=volume.id)
-                yield from self._made(policy, volume, backups, now, options)
-        damaged = known_damage(self.access)
-        pruning = Pruning(self.access, dry_run=options.dry_run, until=until)
-        for policy, volume in chosen:
-            backups = records.backups.list(volume_id=volume.id)
-            failed = [
-                one for one in backups if policy.has_named(one) and one.status == BackupStatus.ERROR
-            ]
-            newest_first = sorted(failed, key=moment_of, reverse=True)
-            yield from pruning.delete(newest_first[1:], policy.name)
+        chosen = list(self._chosen(found, options.policy))
+        damaged, dry_run = known_damage(self.access), options.dry_run
+        due = DueBackups(self.access, timeutils.utcnow(), damaged, dry_run=dry_run)
+        yield from _of_each(chosen, "back up", due.request)
+        pruning = Pruning(self.access, dry_run=dry_run, until=until)
+
+        def prune(policy: Policy, volume: Record) -> Iterator[dict[str, Any]]:
+            backups = self.access.records.backups.list(volume_id=volume.id)
+            yield from pruning.delete(_older_failures(policy, backups), policy.name)
             own = [one for one in backups if policy.is_own(one)]
             yield from pruning.delete(policy.retention.surplus(own, damaged), policy.name)
 
-    def _made(
-        self,
-        policy: Policy,
-        volume: Record,
-        backups: Sequence[Record],
-        now: datetime.datetime,
-        options: argparse.Namespace,
-    ) -> Iterator[dict[str, Any]]:
-        """Request a backup that is due, and yield its row."""
-        schedule, every = policy.schedule, [one for one in backups if policy.is_own(one)]
-        own = [one for one in every if one.status not in _FAILED]
-        if schedule is None or not schedule.is_due(volume.id, _newest(own), now):
-            return
-        if any(now - one.created_at < _AFTER_FAILURE for one in every if one not in own):
-            return
-        if volume.status not in _MADE_FROM or any(
-            one.status == BackupStatus.CREATING for one in backups
-        ):
-            return  # it is asked for again at the next run
-        usable = [one for one in own if one.status == BackupStatus.AVAILABLE]
-        read_fully = max(filter(None, map(policy.read_fully, usable)), default=None)
-        full = schedule.wants_full(read_fully, now)
-        found = {
-            "volume_id": volume.id,
-            "policy": policy.name,
-            "action": "back up" if full else "back up incrementally",
-            "backup_id": "",
-            "moment": now.isoformat(timespec="seconds"),
-            "reason": "",
-        }
-        if options.dry_run:
-            yield {**found, "outcome": "would be made"}
-            return
-        since = now if full or read_fully is None else read_fully
-        yield {**found, **self._request(policy, volume, now, since)}
+        yield from _of_each(chosen, "delete", prune)
 
-    def _request(
-        self, policy: Policy, volume: Record, now: datetime.datetime, read_fully: datetime.datetime
-    ) -> dict[str, str]:
-        requests = on_demand.backup_requests(self.access, str(volume.project_id), policy.host)
+    def _chosen(self, found: Sequence[Policy], only: str | None) -> Iterator[tuple[Policy, Record]]:
+        """Return each volume with its policy."""
+        records = self.access.records
+        names = {one.id: str(one.name) for one in records.volume_types.list()}
+        for volume in sorted(records.volumes.list(), key=lambda one: str(one.id)):
+            type_name = names.get(volume.volume_type_id)
+            policy = next((one for one in found if one.applies_to(volume, type_name)), None)
+            if policy is not None and only in (None, policy.name):
+                yield policy, volume
+
+
+def _of_each(
+    chosen: Sequence[tuple[Policy, Record]],
+    action: str,
+    rows_of: Callable[[Policy, Record], Iterator[dict[str, Any]]],
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of all volumes; an error of one volume is a row of it."""
+    for policy, volume in chosen:
         try:
-            sent = requests.create(
-                volume,
-                None,
-                incremental=read_fully != now,
-                force=policy.force,
-                display_name=policy.name_at(now),
-                display_description=policy.described(read_fully),
-            )
-        except (CommandError, FlowError) as error:
-            return {"outcome": "refused", "reason": str(error)}
-        assert sent.resource is not None
-        return {"outcome": "requested", "backup_id": sent.resource.id}
+            yield from rows_of(policy, volume)
+        except Exception as error:  # noqa: BLE001 - the other volumes have their turn
+            yield {
+                **dict.fromkeys(KEYS, ""),
+                "volume_id": volume.id,
+                "policy": policy.name,
+                "action": action,
+                "outcome": "failed",
+                "reason": f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
+            }
 
 
-def _newest(backups: Sequence[Record]) -> datetime.datetime | None:
-    return max((one.created_at for one in backups), default=None)
+def _older_failures(policy: Policy, backups: Sequence[Record]) -> Sequence[Record]:
+    """Return the failed backups of a policy but the newest one, the newest first."""
+    failed = [one for one in backups if policy.has_named(one) and one.status == BackupStatus.ERROR]
+    return sorted(failed, key=moment_of, reverse=True)[1:]

@@ -89,6 +89,20 @@ class Policy:
             pass  # of a user
         return None if backup.parent_id else backup.created_at
 
+    def read_fully_for(self, backup: Record) -> datetime.datetime | None:
+        """Return when the whole volume was read for a backup and those that it builds on.
+
+        None where the chain has no begin.
+        """
+        one: Record | None = backup
+        seen = set[str]()
+        while one is not None and one.id not in seen:
+            if (found := self.read_fully(one)) is not None:
+                return found
+            seen.add(one.id)
+            one = one.parent
+        return None
+
     def name_at(self, now: datetime.datetime) -> str:
         """Return the name of a new backup."""
         return f"{self.name}-{now:{_FORM}}"

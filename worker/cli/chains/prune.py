@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from drivers.interface.records import Record
 
 KEYS = ("volume_id", "policy", "action", "backup_id", "moment", "outcome", "reason")
+FAILURES = ("refused", "failed", "stuck")
+"""Outcomes with which the command fails."""
+
 _WAIT = 86400.0
 
 
@@ -66,7 +69,7 @@ class Prune(Outcomes):
         pruning = Pruning(self.access, dry_run=options.dry_run)
         surplus = retention.surplus(backups, known_damage(self.access))
         rows = list(pruning.delete(surplus))
-        if any(row["outcome"] in ("refused", "failed") for row in rows):
+        if any(row["outcome"] in FAILURES for row in rows):
             self.refuse()
         return self.table(options, rows)
 

@@ -106,7 +106,7 @@ class Scrub(Outcomes):
         needed = Dependents(driver, self.access.records.backups.find).of(
             backup, damage, self.access.records.backups.dependants
         )
-        below = set(_with_all_below(backup.id, self.access.records.backups.dependants))
+        below = set(with_all_below(backup.id, self.access.records.backups.dependants))
         spared = below - {backup.id}.union(*needed.values())
         state.note(backup.id, [one.name for one in damage], sorted(spared))
         return [

@@ -1,92 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""holdfast backup scrub, prune and policy run."""
+"""holdfast backup scrub and prune."""
 
 from __future__ import annotations
 
-import datetime
 import json
 import shutil
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from oslo_utils import timeutils
 
 from drivers.interface.backup import Damage
-from drivers.interface.errors import BackupDriverException
-from drivers.interface.records import Record
+from tests.unit.cli.chains.conftest import Driver, backup
 from tests.unit.cli.conftest import Shell
 from worker.backends.directory_mark import DirectoryMark
 from worker.cli.chains import scrub
-from worker.cli.chains.own_store import OwnStore
 from worker.cli.chains.scrub_state import ScrubState
 from worker.conf.option_groups import backup as options
-
-DRIVER = "cinder.backup.drivers.posix.PosixBackupDriver"
-NOW = datetime.datetime(2026, 3, 10, 23)
-
-
-class Driver:
-    """Finds this damage, by the id of the backup."""
-
-    def __init__(self) -> None:
-        self.damage: dict[str, list[Damage]] = {}
-        self.read: list[tuple[str, float]] = []
-        self.unneeded: set[tuple[str, str]] = set()
-        self.away: set[str] = set()
-        self.directory: Path | None = None
-        self.meanwhile: Callable[[], Any] = lambda: None
-
-    def mounted_directory(self) -> str | None:
-        return self.directory and str(self.directory)
-
-    def scrub(self, backup: Record, *, mib_per_second: float = 0) -> list[Damage]:
-        self.read.append((backup.id, mib_per_second))
-        self.meanwhile()
-        if backup.id in self.away:
-            raise BackupDriverException("the store is away")
-        return self.damage.get(backup.id, [])
-
-    def needed(self, backup: Record, names: list[str]) -> set[str]:
-        if backup.id in self.away:
-            raise BackupDriverException("the store is away")
-        return {one for one in names if (backup.id, one) not in self.unneeded}
-
-
-@pytest.fixture
-def driver(monkeypatch: pytest.MonkeyPatch, holdfast: Shell) -> Driver:
-    made = Driver()
-    monkeypatch.setattr(OwnStore, "driver", lambda _self: made)
-    for one in holdfast.records.backups.list():  # of the tests before
-        holdfast.records.backups.destroy(one.id)
-    Path(holdfast.conf.state_path, "scrub.json").unlink(missing_ok=True)
-    return made
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timeutils, "utcnow", lambda *_args, **_named: NOW)
-
-
-def backup(holdfast: Shell, volume: str, days: float = 0, **columns: Any) -> str:
-    moment = NOW - datetime.timedelta(days=days)
-    given = {"id": str(uuid.uuid4()), "volume_id": volume, "host": "cli", "service": DRIVER}
-    given |= {"status": "available", "size": 1, "project_id": "p", "service_metadata": "s"}
-    times = {"created_at": moment, "data_timestamp": moment}
-    return str(holdfast.records.backups.create(**{**given, **times, **columns}).id)
-
-
-def volume(holdfast: Shell, **columns: Any) -> str:
-    given = {"id": str(uuid.uuid4()), "host": "cli@local#local", "status": "available", "size": 1}
-    return str(holdfast.records.volumes.create(**{**given, "project_id": "p", **columns}).id)
-
-
-def policy(tmp_path: Path, text: str) -> str:
-    path = tmp_path / "backups.toml"
-    path.write_text(f'[[policy]]\nname = "n"\nhost = "cli"\n{text}\n')
-    return str(path)
 
 
 class TestScrub:
@@ -239,101 +170,6 @@ class TestPrune:
         ran = holdfast("backup", "prune", "--volume", "v1", "--keep-last", "1", "-f", "json")
         assert (ran.status, [row["outcome"] for row in ran.rows]) == (1, ["refused"])
         assert holdfast.records.backups.get(full).status == "available"
-
-
-@pytest.mark.usefixtures("clock")
-class TestPolicies:
-    def test_a_due_backup_is_requested_once(
-        self, holdfast: Shell, driver: Driver, tmp_path: Path
-    ) -> None:
-        one = volume(holdfast, project_id="q")
-        volume(holdfast, project_id="other")
-        file = policy(tmp_path, 'every = "1d"\nfull_every = "7d"\nprojects = ["q"]')
-        asked = ("backup", "apply-policies", "--file", file, "-f", "json")
-        ran = holdfast(*asked, "--dry-run")
-        [row] = ran.rows
-        assert (row["volume_id"], row["outcome"]) == (one, "would be made")
-        ran = holdfast(*asked)
-        [row] = ran.rows
-        assert (row["outcome"], row["action"]) == ("requested", "back up"), row
-        made = holdfast.records.backups.get(row["backup_id"])
-        assert (made.display_name, made.project_id) == ("n-2026-03-10-23-00", "q")
-        assert holdfast(*asked).rows == []
-
-    @pytest.mark.parametrize(
-        ("days", "status", "wanted"),
-        [
-            (2, "available", ["back up incrementally"]),
-            (0.5, "available", []),
-            (8, "available", ["back up"]),
-            (2, "creating", []),
-            (2, "error", ["back up"]),
-            (0.02, "error", []),
-        ],
-    )
-    def test_the_kind_follows_from_the_one_before(
-        self,
-        holdfast: Shell,
-        driver: Driver,
-        tmp_path: Path,
-        days: float,
-        status: str,
-        wanted: list[str],
-    ) -> None:
-        project = uuid.uuid4().hex
-        one = volume(holdfast, project_id=project)
-        backup(holdfast, one, days, status=status, display_name="n-2026-03-01-00-00")
-        file = policy(tmp_path, f'every = "1d"\nfull_every = "7d"\nprojects = ["{project}"]')
-        ran = holdfast("backup", "apply-policies", "--file", file, "--dry-run", "-f", "json")
-        assert [row["action"] for row in ran.rows] == wanted
-
-    def test_only_its_own_backups_are_pruned(
-        self, holdfast: Shell, driver: Driver, tmp_path: Path
-    ) -> None:
-        project = uuid.uuid4().hex
-        one = volume(holdfast, project_id=project)
-        backup(holdfast, one, 5, display_name="n-by a user")
-        old = backup(holdfast, one, 4, display_name="n-2026-03-06-23-00")
-        backup(holdfast, one, 3, display_name="n-2026-03-07-23-00")
-        file = policy(tmp_path, f'keep_last = 1\nprojects = ["{project}"]')
-        ran = holdfast("backup", "apply-policies", "--file", file, "--dry-run", "-f", "json")
-        assert [row["backup_id"] for row in ran.rows] == [old]
-
-    def test_the_volume_is_read_fully_in_time_whatever_became_of_older_backups(
-        self, holdfast: Shell, driver: Driver, tmp_path: Path
-    ) -> None:
-        project = uuid.uuid4().hex
-        one = volume(holdfast, project_id=project)
-        columns = {"display_name": "n-2026-03-09-22-00", "project_id": project}
-        was_read = "volume read fully at 2026-03-0"
-        made = backup(holdfast, one, 1, display_description=f"{was_read}4-22-00", **columns)
-        file = policy(tmp_path, f'every = "1d"\nfull_every = "7d"\nprojects = ["{project}"]')
-        asked = ("backup", "apply-policies", "--file", file, "-f", "json")
-        [row] = holdfast(*asked).rows
-        assert row["action"] == "back up incrementally", row  # the chain became a full backup
-        asked_for = holdfast.records.backups.get(row["backup_id"])
-        assert (asked_for.display_description, asked_for.parent_id) == (f"{was_read}4-22-00", made)
-        holdfast.records.backups.destroy(row["backup_id"])
-        holdfast.records.volumes.update(one, status="available")
-        holdfast.records.backups.update(made, display_description=f"{was_read}3-22-00")
-        [row] = holdfast(*asked).rows
-        assert row["action"] == "back up", row
-        asked_for = holdfast.records.backups.get(row["backup_id"])
-        assert asked_for.display_description == "volume read fully at 2026-03-10-23-00"
-
-    def test_failed_backups_of_a_policy_do_not_use_up_the_quota(
-        self, holdfast: Shell, driver: Driver, tmp_path: Path
-    ) -> None:
-        project = uuid.uuid4().hex
-        one = volume(holdfast, project_id=project)
-        backup(holdfast, one, 4, status="error", display_name="of a user")
-        failed = [
-            backup(holdfast, one, days, status="error", display_name=f"n-2026-03-0{days}-22-00")
-            for days in (3, 2, 1)
-        ]
-        file = policy(tmp_path, f'keep_last = 1\nprojects = ["{project}"]')
-        ran = holdfast("backup", "apply-policies", "--file", file, "--dry-run", "-f", "json")
-        assert [row["backup_id"] for row in ran.rows] == [failed[1], failed[0]]
 
     def test_one_that_is_handed_on_stays_available(self, holdfast: Shell, driver: Driver) -> None:
         full = backup(holdfast, "v1", 3)
