@@ -30,7 +30,8 @@ def wait_for_end(access: Access, sent: Sent, write: Callable[[str], None], secon
     """Wait for the end of an operation, and return what became of it.
 
     :param write: gets a line for each change.
-    :raises CommandError: it failed, or did not end in time.
+    :raises StillRunning: it did not end in time.
+    :raises CommandError: it failed.
     """
     # Late: SQLAlchemy and taskflow take a second, which help does not need.
     from worker.cli.casting.waiting import CastWait

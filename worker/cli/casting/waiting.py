@@ -13,6 +13,7 @@ from flows.errors import NotFound
 from flows.statuses import VolumeStatus
 from worker.cli.access import Access, CommandError, NoJournal
 from worker.cli.casting.requests import Sent
+from worker.cli.lookup.errors import StillRunning
 from worker.cli.output.copy_progress import TransferProgress
 from worker.journal.entries.listed_entry import JournalEntry
 from worker.journal.entries.tasks import Task, tasks_of
@@ -51,7 +52,11 @@ class CastWait:
         self._journal_answers = True
 
     def until_end(self, seconds: float) -> str:
-        """Return the status that it ended in. :raises CommandError: not the wanted one."""
+        """Return the status that it ended in.
+
+        :raises StillRunning: it has not ended.
+        :raises CommandError: it is not the wanted one.
+        """
         deadline = time.monotonic() + seconds
         resource = self._sent.resource
         if not self._sent.journalled:
@@ -89,8 +94,8 @@ class CastWait:
         if time.monotonic() > deadline:
             if self._flows:
                 text = f"{text}, and goes on; see: holdfast flow show {self._flows[-1]}"
-                raise CommandError(text)
-            raise CommandError(f"{text}: is its service up? see: holdfast service list")
+                raise StillRunning(text)
+            raise StillRunning(f"{text}: is its service up? see: holdfast service list")
         time.sleep(_POLL)
 
     def _status(self, resource: Record) -> str:

@@ -4,27 +4,37 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import math
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from oslo_utils import timeutils
+
 from flows.errors import FlowError
-from worker.cli.access import Access, CommandError
+from worker.cli.access import Access, CommandError, NoJournal
 from worker.cli.casting import on_demand
 from worker.cli.chains.retention import Retention, moment_of
 from worker.cli.chains.scrub_state import known_damage
+from worker.cli.flow import UNDER_WAY
 from worker.cli.lookup.candidates import Candidates
+from worker.cli.lookup.errors import StillRunning
 from worker.cli.upkeep.outcome import Outcomes, with_dry_run
+from worker.journal.errors import JournalError
 
 if TYPE_CHECKING:
     from drivers.interface.records import Record
 
 KEYS = ("volume_id", "policy", "action", "backup_id", "moment", "outcome", "reason")
-FAILURES = ("refused", "failed", "stuck")
+FAILURES = ("refused", "failed", "stuck", "not up")
 """Outcomes with which the command fails."""
 
+_BINARY = "cinder-backup"
+_GOES_ON = "goes on"
 _WAIT = 86400.0
+_TRIED_AGAIN_AFTER = datetime.timedelta(days=1)
+"""Time in which a backup is kept whose data could not be handed on: most reasons are lasting."""
 
 
 class Prune(Outcomes):
@@ -38,8 +48,8 @@ class Prune(Outcomes):
       holdfast backup prune --volume ID --keep-last 3 --keep-daily 7 --dry-run
       holdfast backup prune --volume ID --keep-weekly 8 --keep-monthly 12 -f json
 
-    Exit status 0: all were deleted, or there was nothing to delete; 1: a deletion was refused or
-    failed; 2: wrong usage.
+    Exit status 0: all were deleted, go on or are kept for a reason, or there was nothing to delete;
+    1: a deletion was refused or failed, or its backup service is not up; 2: wrong usage.
     """
 
     keys = KEYS
@@ -84,7 +94,7 @@ class Prune(Outcomes):
 class Pruning:
     """Deletes backups in order, and waits for the end of each.
 
-    :param until: in monotonic seconds; no deletion begins later.
+    :param until: in monotonic seconds; no deletion begins later, and none is waited for longer.
     """
 
     def __init__(self, access: Access, *, dry_run: bool, until: float = math.inf) -> None:
@@ -93,7 +103,10 @@ class Pruning:
         self._dry_run = dry_run
 
     def delete(self, surplus: Sequence[Record], policy: str = "") -> Iterator[dict[str, Any]]:
-        """Delete backups, the newest first, and yield a row for each."""
+        """Delete backups of a volume, the newest first, and yield a row for each.
+
+        The older ones wait for one whose deletion goes on: it would be given their data.
+        """
         gone: set[str] = set()
         for backup in surplus:
             if time.monotonic() > self._until:
@@ -109,10 +122,37 @@ class Pruning:
                 "moment": moment_of(backup).isoformat(timespec="seconds"),
                 "reason": "",
             }
-            if self._dry_run:
-                yield {**found, "outcome": "would be deleted"}
-                continue
-            yield {**found, **self._delete(backup)}
+            outcome = self._outcome(backup, action)
+            yield {**found, **outcome}
+            if outcome["outcome"] == _GOES_ON:
+                return
+
+    def _outcome(self, backup: Record, action: str) -> dict[str, str]:
+        host = str(backup.host or "")
+        if host and not self._is_up(host):
+            text = f"backup service {host} is not up; see: holdfast service list"
+            return {"outcome": "not up", "reason": text}
+        if action == "hand on" and (running := self._running(backup)):
+            return {"outcome": _GOES_ON, "reason": f"see: holdfast flow show {running}"}
+        if action == "hand on" and (reason := _failed_lately(backup)):
+            return {"outcome": "kept", "reason": reason}
+        if self._dry_run:
+            return {"outcome": "would be deleted"}
+        return self._delete(backup)
+
+    def _is_up(self, host: str) -> bool:
+        rows = self._access.records.services.list(binary=_BINARY, host=host)
+        return any(self._access.is_up(one) for one in rows)
+
+    def _running(self, backup: Record) -> str | None:
+        """Return the flow that an earlier run began and that has not ended, if a journal shows."""
+        try:
+            entries = self._access.journal.entries(among=UNDER_WAY)
+        except (NoJournal, JournalError):
+            return None
+        resource = f"backup {backup.id}"
+        found = (one.flow for one in entries if one.resource == resource)
+        return next(found, None)
 
     def _delete(self, backup: Record) -> dict[str, str]:
         try:
@@ -121,11 +161,21 @@ class Pruning:
             sent = requests.delete(row, force=False, hand_on=True)
         except (CommandError, FlowError) as error:
             return {"outcome": "refused", "reason": str(error)}
+        left = max(0.0, min(_WAIT, self._until - time.monotonic()))
         try:
-            on_demand.wait_for_end(self._access, sent, lambda _line: None, _WAIT)
+            on_demand.wait_for_end(self._access, sent, lambda _line: None, left)
+        except StillRunning as error:
+            return {"outcome": _GOES_ON, "reason": str(error)}
         except CommandError as error:
             return {"outcome": "failed", "reason": str(error)}
         return {"outcome": "deleted"}
+
+
+def _failed_lately(backup: Record) -> str:
+    """Return why the data of a backup could not be handed on less than a day ago, or ""."""
+    changed = backup.updated_at or backup.created_at
+    lately = timeutils.utcnow() - changed < _TRIED_AGAIN_AFTER
+    return str(backup.fail_reason or "") if lately else ""
 
 
 def _count(text: str) -> int:

@@ -10,3 +10,7 @@ class CommandError(Exception):
 
 class NoJournal(CommandError):
     """There is none here, or we may not read it."""
+
+
+class StillRunning(CommandError):
+    """An operation that a command waited for has not ended in time, and goes on."""

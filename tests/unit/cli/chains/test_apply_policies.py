@@ -13,7 +13,10 @@ from drivers.interface.backup import Damage
 from drivers.interface.records import Record
 from tests.unit.cli.chains.conftest import Driver, backup, policy, volume
 from tests.unit.cli.conftest import Shell
+from worker.cli.access import Access
+from worker.cli.casting import on_demand
 from worker.cli.chains.parents import Parents
+from worker.cli.lookup.errors import StillRunning
 
 
 @pytest.mark.usefixtures("clock")
@@ -247,3 +250,31 @@ class TestPolicies:
         file = policy(tmp_path, f'every = "1d"\nprojects = ["{project}"]')
         ran = holdfast("backup", "apply-policies", "--file", file, "-f", "json")
         assert (ran.status, [row["outcome"] for row in ran.rows]) == (0, wanted)
+
+    def test_deletions_are_waited_for_as_long_as_a_run_may_take(
+        self,
+        holdfast: Shell,
+        driver: Driver,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        project = uuid.uuid4().hex
+        one, other = (volume(holdfast, project_id=project) for _ in range(2))
+        for of, host in ((one, "cli"), (other, "dead")):
+            for days in (3, 2, 1):
+                columns = {"display_name": f"n-2026-03-0{days}-22-00", "host": host}
+                backup(holdfast, of, days, **columns)
+        waited: list[float] = []
+
+        def wait(_access: Access, _sent: object, _write: object, seconds: float) -> str:
+            waited.append(seconds)
+            raise StillRunning("it is still deleting")
+
+        monkeypatch.setattr(on_demand, "wait_for_end", wait)
+        file = policy(tmp_path, f'keep_last = 1\nprojects = ["{project}"]')
+        ran = holdfast("backup", "apply-policies", "--file", file, "-f", "json")
+        outcomes = {row["volume_id"]: row["outcome"] for row in ran.rows}
+        assert outcomes == {one: "goes on", other: "not up"}, ran.errors
+        assert [row["volume_id"] for row in ran.rows].count(one) == 1, "older ones wait for it"
+        assert len(waited) == 1 and 0 < waited[0] <= 600
+        assert ran.status == 1

@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from oslo_utils import timeutils
 
 from drivers.interface.backup import Damage
 from tests.unit.cli.chains.conftest import Driver, backup
 from tests.unit.cli.conftest import Shell
 from worker.backends.directory_mark import DirectoryMark
+from worker.cli.access import Access
 from worker.cli.chains import scrub
 from worker.cli.chains.scrub_state import ScrubState
 from worker.conf.option_groups import backup as options
@@ -162,6 +166,47 @@ class TestPrune:
     def test_mistakes(self, holdfast: Shell, driver: Driver, words: list[str]) -> None:
         backup(holdfast, "v1")
         assert holdfast("backup", "prune", *words).status == 1
+
+    def test_one_that_could_not_be_handed_on_is_kept_for_a_day(
+        self, holdfast: Shell, driver: Driver
+    ) -> None:
+        full = backup(holdfast, "v1", 3)
+        backup(holdfast, "v1", 2, parent_id=full)
+        holdfast.records.backups.update(full, fail_reason="its chain stays as it is")
+        asked = ("backup", "prune", "--volume", "v1", "--keep-last", "1", "-f", "json")
+        ran = holdfast(*asked)
+        [row] = ran.rows
+        assert (ran.status, row["outcome"]) == (0, "kept"), row
+        assert row["reason"] == "its chain stays as it is"
+        before = timeutils.utcnow() - datetime.timedelta(days=1, minutes=1)
+        holdfast.records.backups.update(full, updated_at=before)
+        [row] = holdfast(*asked, "--dry-run").rows
+        assert row["outcome"] == "would be deleted"
+
+    def test_one_that_an_earlier_run_hands_on_is_not_asked_for_again(
+        self, holdfast: Shell, driver: Driver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        full = backup(holdfast, "v1", 3)
+        backup(holdfast, "v1", 2, parent_id=full)
+        running = SimpleNamespace(flow="f-1", resource=f"backup {full}")
+        other = SimpleNamespace(flow="f-2", resource="backup another")
+        entries = SimpleNamespace(entries=lambda among: [other, running] if among else [])
+        monkeypatch.setattr(Access, "journal", entries)
+        asked = ("backup", "prune", "--volume", "v1", "--keep-last", "1", "-f", "json")
+        ran = holdfast(*asked)
+        [row] = ran.rows
+        assert (ran.status, row["outcome"]) == (0, "goes on"), row
+        assert row["reason"] == "see: holdfast flow show f-1"
+
+    def test_a_backup_of_a_dead_service_is_left_alone(
+        self, holdfast: Shell, driver: Driver
+    ) -> None:
+        backup(holdfast, "v1", 2, host="dead")
+        old = backup(holdfast, "v1", 3, host="dead")
+        asked = ("backup", "prune", "--volume", "v1", "--keep-last", "1", "-f", "json")
+        ran = holdfast(*asked)
+        assert (ran.status, [row["outcome"] for row in ran.rows]) == (1, ["not up"])
+        assert holdfast.records.backups.get(old).status == "available"
 
     def test_a_refusal_is_told(self, holdfast: Shell, driver: Driver) -> None:
         full = backup(holdfast, "v1", 3)
