@@ -12,6 +12,7 @@ rewrite  driver.rewrite: stores the second copy        the copy that the row doe
 switch   the row names the second copy; the counts of  (a switched row stays)
          the parent
 clear    driver.remove_copy: the first copy            (never fails)
+finish   forgets the reason of an earlier failure      (point of no return)
 =======  ============================================  ==============================
 
 The backup stays ``available``, and restores use whichever copy its row names.
@@ -41,6 +42,10 @@ STATUSES = Statuses(during=rewrites.USABLE)
 """Success and failure leave the status as it is."""
 
 
+_FAILED = "it was not consolidated: "
+"""The begin of a ``fail_reason`` of this operation."""
+
+
 class BeginConsolidateBackup(Step, task="begin"):
     """Check the backup. Idempotent: it only reads."""
 
@@ -63,7 +68,7 @@ class BeginConsolidateBackup(Step, task="begin"):
         backup = ctx.backups.find(backup_id)
         if was_refused(result) or backup is None or backup.deleted:
             return
-        text = f"it was not consolidated: {reason(cause_of(flow_failures))}"
+        text = f"{_FAILED}{reason(cause_of(flow_failures))}"
         ctx.backups.update(backup_id, fail_reason=text[: backup_source.REASON_MOST])
 
 
@@ -77,6 +82,17 @@ class PlanConsolidation(Step, task="plan"):
         return [rewrites.planned(ctx, backup, None)] if backup.parent_id else []
 
 
+class FinishConsolidation(Step, task="finish"):
+    """Forget why an earlier attempt has failed. Idempotent: other reasons stay."""
+
+    bookkeeping = True
+
+    def execute(self, ctx: BackupContext, backup_id: str) -> None:
+        backup = ctx.backups.find(backup_id)
+        if backup is not None and str(backup.fail_reason or "").startswith(_FAILED):
+            ctx.backups.update(backup_id, fail_reason=None)
+
+
 @registered
 def flow() -> linear_flow.Flow:
     """Make a backup a full one. Needs ``backup_id``."""
@@ -86,4 +102,5 @@ def flow() -> linear_flow.Flow:
         StoreCopies(),
         SwitchCopies(),
         RemoveFormer(),
+        FinishConsolidation(),
     )

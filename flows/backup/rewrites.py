@@ -39,7 +39,8 @@ class Rewrite(TypedDict):
     """One backup that is stored a second time.
 
     :param former: ``service_metadata`` of the copy that the row names at the begin.
-    :param place: where the new copy goes; each attempt has a ``service_metadata`` made of it.
+    :param place: where the new copy goes; each attempt has a ``service_metadata`` made of it. The
+        former one where none is needed, as backups of the driver do not need their parents.
     :param base: the backup on which the new copy builds; None for a full backup.
     """
 
@@ -59,15 +60,18 @@ def planned(ctx: BackupContext, backup: Record, base: str | None) -> Rewrite:
         raise InvalidBackup(f"backup {backup.id} {text}")
     backup_source.require_on_this_host(ctx, backup)
     require_in_this_store(ctx, backup)
+    former = str(backup.service_metadata)
+    driver = ctx.driver_for(backup)
+    if backup.service_metadata and not driver.needs_parents:  # only its row names the parent
+        return Rewrite(backup_id=str(backup.id), former=former, place=former, base=base)
     if backup.encryption_key_id:
         raise InvalidBackup(f"backup {backup.id} is encrypted: its chain stays as it is")
     _require_same_sizes(backup, base)
     try:
-        place = ctx.driver_for(backup).other_place(backup)
+        place = driver.other_place(backup)
     except NotImplementedError as error:
         text = f"is kept by {ctx.backend.service}, which cannot change chains"
         raise InvalidBackup(f"backup {backup.id} {text}") from error
-    former = str(backup.service_metadata)
     return Rewrite(backup_id=str(backup.id), former=former, place=place, base=base)
 
 
@@ -137,19 +141,23 @@ class RemoveFormer(Step, task="clear"):
 
 def _stored(ctx: BackupContext, one: Rewrite) -> dict[str, Any]:
     backup = ctx.backups.get(one["backup_id"])
-    if backup.service_metadata != one["former"]:  # an earlier try has switched it
-        names = ("service_metadata", "parent_id", "object_count")
-        return {name: backup[name] for name in names}
+    if _changes_only_the_row(one) or backup.service_metadata != one["former"]:  # switched before
+        names = ("service_metadata", "object_count")
+        return {"parent_id": one["base"], **{name: backup[name] for name in names}}
     base = None if one["base"] is None else ctx.backups.get(one["base"])
     pace = transfer_control.cancellable(ctx, one["backup_id"], USABLE)
     answer = ctx.driver_for(backup).rewrite(backup, base, one["place"], pace=pace)
     return driver_contract.model_update(answer, backup, "rewrite") or {}
 
 
+def _changes_only_the_row(one: Rewrite) -> bool:
+    return one["place"] == one["former"]
+
+
 def _remove_other(ctx: BackupContext, one: Rewrite) -> None:
     """Remove the copies of a backup that its row does not name."""
     backup = ctx.backups.find(one["backup_id"])
-    if backup is None:
+    if backup is None or _changes_only_the_row(one):
         return
     for place in (one["former"], one["place"]):
         if backup.deleted or place != backup.service_metadata:

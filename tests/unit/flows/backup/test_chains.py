@@ -144,6 +144,9 @@ class TestConsolidation:
         assert row.status == "available"
         assert row.fail_reason.startswith("it was not consolidated: ")
         store.require_intact(*chain)
+        monkeypatch.undo()
+        assert store.run(consolidate.flow, backup_id=chain[2]).failure is None
+        assert store.found(chain[2]).fail_reason is None, "it is that of an earlier attempt"
 
     def test_one_that_is_deleted_meanwhile_is_gone(self, store: Store, chain: list[str]) -> None:
         def delete() -> None:
