@@ -124,6 +124,12 @@ def _of_each(
 
 
 def _older_failures(policy: Policy, backups: Sequence[Record]) -> Sequence[Record]:
-    """Return the failed backups of a policy but the newest one, the newest first."""
+    """Return the failed backups of a policy that a newer one follows, the newest first.
+
+    One that stayed would keep the backup on which it builds from being handed on.
+    """
     failed = [one for one in backups if policy.has_named(one) and one.status == BackupStatus.ERROR]
-    return sorted(failed, key=moment_of, reverse=True)[1:]
+    usable = [one.created_at for one in backups if one.status == BackupStatus.AVAILABLE]
+    newest_first = sorted(failed, key=moment_of, reverse=True)
+    kept = 1 if not usable or any(one.created_at > max(usable) for one in failed) else 0
+    return newest_first[kept:]

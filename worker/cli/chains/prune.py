@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from oslo_utils import timeutils
 
 from flows.errors import FlowError
+from flows.statuses import BackupStatus
 from worker.cli.access import Access, CommandError, NoJournal
 from worker.cli.casting import on_demand
 from worker.cli.chains.retention import Retention, moment_of
@@ -32,6 +33,7 @@ FAILURES = ("refused", "failed", "stuck", "not up")
 
 _BINARY = "cinder-backup"
 _GOES_ON = "goes on"
+_GONE = ("deleted", "would be deleted")
 _WAIT = 86400.0
 _TRIED_AGAIN_AFTER = datetime.timedelta(days=1)
 """Time in which a backup is kept whose data could not be handed on: most reasons are lasting."""
@@ -112,8 +114,8 @@ class Pruning:
             if time.monotonic() > self._until:
                 return
             children = self._access.records.backups.dependants(backup.id)
-            action = "hand on" if set(children) - gone else "delete"
-            gone.add(backup.id)
+            left = sorted(set(children) - gone)
+            action = "hand on" if left else "delete"
             found = {
                 "volume_id": backup.volume_id,
                 "policy": policy,
@@ -122,19 +124,21 @@ class Pruning:
                 "moment": moment_of(backup).isoformat(timespec="seconds"),
                 "reason": "",
             }
-            outcome = self._outcome(backup, action)
+            outcome = self._outcome(backup, left)
             yield {**found, **outcome}
             if outcome["outcome"] == _GOES_ON:
                 return
+            if outcome["outcome"] in _GONE:
+                gone.add(backup.id)
 
-    def _outcome(self, backup: Record, action: str) -> dict[str, str]:
+    def _outcome(self, backup: Record, children: Sequence[str]) -> dict[str, str]:
         host = str(backup.host or "")
         if host and not self._is_up(host):
             text = f"backup service {host} is not up; see: holdfast service list"
             return {"outcome": "not up", "reason": text}
-        if action == "hand on" and (running := self._running(backup)):
+        if children and (running := self._running(backup)):
             return {"outcome": _GOES_ON, "reason": f"see: holdfast flow show {running}"}
-        if action == "hand on" and (reason := _failed_lately(backup)):
+        if children and (reason := _failed_lately(backup) or self._in_use(children)):
             return {"outcome": "kept", "reason": reason}
         if self._dry_run:
             return {"outcome": "would be deleted"}
@@ -143,6 +147,13 @@ class Pruning:
     def _is_up(self, host: str) -> bool:
         rows = self._access.records.services.list(binary=_BINARY, host=host)
         return any(self._access.is_up(one) for one in rows)
+
+    def _in_use(self, children: Sequence[str]) -> str:
+        """Return why backups that build on one cannot be given its data now, or ""."""
+        rows = filter(None, map(self._access.records.backups.find, children))
+        for one in (row for row in rows if row.status != BackupStatus.AVAILABLE):
+            return f"backup {one.id}, which builds on it, is {one.status}"
+        return ""
 
     def _running(self, backup: Record) -> str | None:
         """Return the flow that an earlier run began and that has not ended, if a journal shows."""

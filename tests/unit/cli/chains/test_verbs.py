@@ -18,7 +18,8 @@ from drivers.interface.backup import Damage
 from tests.unit.cli.chains.conftest import Driver, backup
 from tests.unit.cli.conftest import Shell
 from worker.backends.directory_mark import DirectoryMark
-from worker.cli.access import Access
+from worker.cli.access import Access, CommandError
+from worker.cli.casting import on_demand
 from worker.cli.chains import scrub
 from worker.cli.chains.scrub_state import ScrubState
 from worker.conf.option_groups import backup as options
@@ -208,13 +209,35 @@ class TestPrune:
         assert (ran.status, [row["outcome"] for row in ran.rows]) == (1, ["not up"])
         assert holdfast.records.backups.get(old).status == "available"
 
-    def test_a_refusal_is_told(self, holdfast: Shell, driver: Driver) -> None:
+    def test_one_is_kept_while_a_backup_that_builds_on_it_is_in_use(
+        self, holdfast: Shell, driver: Driver
+    ) -> None:
         full = backup(holdfast, "v1", 3)
-        backup(holdfast, "v1", 2, parent_id=full, status="error")
+        child = backup(holdfast, "v1", 2, parent_id=full, status="error")
         backup(holdfast, "v1", 1)
         ran = holdfast("backup", "prune", "--volume", "v1", "--keep-last", "1", "-f", "json")
-        assert (ran.status, [row["outcome"] for row in ran.rows]) == (1, ["refused"])
+        [row] = ran.rows
+        assert (ran.status, row["outcome"]) == (0, "kept")
+        assert row["reason"] == f"backup {child}, which builds on it, is error"
         assert holdfast.records.backups.get(full).status == "available"
+
+    def test_a_refusal_is_a_failure(
+        self, holdfast: Shell, driver: Driver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_args: object, **_named: object) -> None:
+            raise CommandError("it was changed meanwhile")
+
+        monkeypatch.setattr(on_demand, "backup_requests", refuse)
+        middle = backup(holdfast, "v1", 3)
+        full = backup(holdfast, "v1", 4)
+        holdfast.records.backups.update(middle, parent_id=full)
+        backup(holdfast, "v1", 1)
+        ran = holdfast("backup", "prune", "--volume", "v1", "--keep-last", "1", "-f", "json")
+        assert ran.status == 1
+        assert [(row["backup_id"], row["action"], row["outcome"]) for row in ran.rows] == [
+            (middle, "delete", "refused"),
+            (full, "hand on", "refused"),  # the one that builds on it is still there
+        ]
 
     def test_one_that_is_handed_on_stays_available(self, holdfast: Shell, driver: Driver) -> None:
         full = backup(holdfast, "v1", 3)
