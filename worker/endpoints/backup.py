@@ -80,6 +80,11 @@ class BackupEndpoint:
             args["past_damage"] = True
         return on_backup(restore.flow, backup, moves_data=True, **args)
 
+    @exposed("2.0", journalled=False)
+    def can_restore_past_damage(self, request: RequestContext) -> bool:
+        """Return True: ``restore_backup`` has ``past_damage``. Cinder does not know this method."""
+        return True
+
     @exposed("2.0")
     def delete_backup(self, request: RequestContext, backup: Any) -> Operation:
         """Delete a backup."""

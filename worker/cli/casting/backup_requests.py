@@ -106,6 +106,8 @@ class BackupRequests:
         if volume.size < (backup.size or 0):
             sizes = f"{volume.size} GiB, backup {backup.id} needs {backup.size}"
             raise CommandError(f"volume {volume.id} has {sizes}")
+        if past_damage:
+            self._require_past_damage(backup)
         with self._rows() as rows:
             rows.move(volume, VolumeStatus.RESTORING_BACKUP, (VolumeStatus.AVAILABLE,))
             rows.move(
@@ -160,7 +162,11 @@ class BackupRequests:
 
     def export(self, backup: Record) -> dict[str, Any]:
         """Return a backup's record. :raises CommandError: the service refused."""
-        return dict(self._call("export_record", backup))
+        try:
+            return dict(self._call(backup, "export_record", backup=backup))
+        except RemoteError as error:
+            text = f"export_record failed: {error.exc_type}: {error.value}"
+            raise CommandError(text) from error
 
     def import_record(self, record: dict[str, Any], exported: dict[str, Any]) -> Sent:
         """Insert a row for an exported backup, and have the service fill it."""
@@ -214,15 +220,30 @@ class BackupRequests:
         self._client.cast(request, backup.host or self._service, method, backup=backup, **args)
         return str(request.request_id)
 
-    def _call(self, method: str, backup: Record) -> Any:
-        seconds, host = self._access.conf.rpc_response_timeout, backup.host or self._service
+    def _require_past_damage(self, backup: Record) -> None:
+        """Ask before a status changes: cinder-backup would fail, and leave both in ``restoring``.
+
+        :raises CommandError: the service cannot do it, or does not answer.
+        """
         try:
-            return self._client.call(self._request(), host, method, backup=backup)
+            self._call(backup, "can_restore_past_damage")
+        except RemoteError as error:
+            host = backup.host or self._service
+            text = f"backup service {host} cannot restore past damage ({error.exc_type})"
+            raise CommandError(f"{text}: it is a cinder-backup, or an older Holdfast") from error
+
+    def _call(self, about: Record, method: str, **args: Any) -> Any:
+        """Return the answer of the service of a backup.
+
+        :raises RemoteError: it failed there.
+        :raises CommandError: there is no answer.
+        """
+        seconds, host = self._access.conf.rpc_response_timeout, about.host or self._service
+        try:
+            return self._client.call(self._request(), host, method, **args)
         except MessagingTimeout as error:
             text = f"no answer from {host} within {seconds} s: is it up? see: holdfast service list"
             raise CommandError(text) from error
-        except RemoteError as error:
-            raise CommandError(f"{method} failed: {error.exc_type}: {error.value}") from error
 
     def _request(self) -> RequestContext:
         who = {"user_id": self._project, "project_id": self._project}

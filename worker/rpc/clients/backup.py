@@ -17,6 +17,7 @@ METHODS: Mapping[str, RemoteMethod] = {
     "create_backup": cast("2.0", "backup"),
     "continue_backup": cast("2.0", "backup backup_device"),
     "restore_backup": cast("2.0", "backup volume_id", "volume_is_new past_damage"),
+    "can_restore_past_damage": call("2.0"),
     "delete_backup": cast("2.0", "backup"),
     "delete_from_chain": cast("2.0", "backup"),
     "consolidate_backup": cast("2.0", "backup"),
@@ -28,7 +29,7 @@ METHODS: Mapping[str, RemoteMethod] = {
     "get_log_levels": call("2.1", "log_request"),
     "publish_service_capabilities": cast("2.2", fanout=True),
 }
-"""Every method of the backup service, by its name; Cinder has none for chains."""
+"""Every method of the backup service, by its name; Cinder has none for chains and damage."""
 
 _ENCODED: Mapping[str, Encoder] = {"backup": objects.backup}
 

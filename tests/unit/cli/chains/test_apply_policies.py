@@ -220,7 +220,7 @@ class TestPolicies:
     def test_a_full_backup_follows_a_failure(
         self, holdfast: Shell, driver: Driver, tmp_path: Path, failed: float, wanted: str
     ) -> None:
-        """The parent may be what cannot be built on."""
+        """The cause may be the parent."""
         project = uuid.uuid4().hex
         one = volume(holdfast, project_id=project)
         full = backup(holdfast, one, 3, display_name="n-2026-03-07-22-00")

@@ -12,7 +12,7 @@ from tests.dispatchers import backup_dispatcher
 from tests.unit.rpc.samples import SAMPLES, of
 from worker.rpc import objects
 from worker.rpc.clients.backup import METHODS
-from worker.rpc.dispatch import BadArguments, Dispatcher
+from worker.rpc.dispatch import BadArguments, DirectCall, Dispatcher
 from worker.rpc.operation import Operation
 
 OURS = [sample for sample in SAMPLES if sample.service == "cinder-backup"]
@@ -67,6 +67,11 @@ class TestSamples:
         method.check(sample.method, sample.message["args"])
         assert method.version == sample.message["version"]
         assert method.answers == (sample.kind == "call")
+
+    def test_it_can_restore_past_damage(self, dispatcher: Dispatcher) -> None:
+        found = dispatcher.dispatch({"method": "can_restore_past_damage", "version": "2.0"}, {})
+        assert isinstance(found, DirectCall)
+        assert found.invoke() is True
 
     def test_our_object_has_the_fields_of_cinders(self) -> None:
         sent = of("create_backup", "cinder-backup").message["args"]["backup"]
