@@ -78,7 +78,7 @@ class TestEndpoints:
 
     def test_the_services_expose_each_method_once(self) -> None:
         assert len(volume_dispatcher().methods) == 58
-        assert len(backup_dispatcher().methods) == 13
+        assert len(backup_dispatcher().methods) == 14
 
 
 class TestDispatch:
