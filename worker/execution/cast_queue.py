@@ -19,8 +19,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flows.errors import ProcessStopping
@@ -61,26 +61,6 @@ class _DeferredCast:
         self.until = time.monotonic() + patience
 
 
-class Ahead:
-    """The operations that are about to be accepted before another one."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._names: Counter[str] = Counter()
-
-    def __len__(self) -> int:
-        return self._count
-
-    def add(self, names: Iterable[str]) -> None:
-        """Count an operation that locks these names."""
-        self._count += 1
-        self._names.update(names)
-
-    def waiting(self, names: Iterable[str]) -> int:
-        """Return how many of them lock the name of these that most lock."""
-        return max((self._names[name] for name in names), default=0)
-
-
 class CastQueue:
     """Casts that arrived and are not accepted yet.
 
@@ -95,7 +75,7 @@ class CastQueue:
     def __init__(
         self,
         dispatch: Callable[[Cast], Operation | None],
-        admits: Callable[[Operation, bool, Ahead], bool],
+        admits: Callable[[Operation, bool, Sequence[Operation]], bool],
         accept: Callable[[Sequence[tuple[Cast, Operation]]], None],
         reject: Callable[[Unreadable], None],
         wake: threading.Event,
@@ -113,8 +93,6 @@ class CastQueue:
         """Names of the resources of deferred casts."""
         self._admitted: list[tuple[Cast, Operation]] = []
         """Casts that are journalled next, together."""
-        self._ahead = Ahead()
-        """Their operations."""
 
     @property
     def is_empty(self) -> bool:
@@ -176,25 +154,25 @@ class CastQueue:
         if one.cast.is_lost():
             return
         behind = not one.names.isdisjoint(self._deferred_names)  # of the same resource, in order
-        admits = self._admits
-        if behind or not (
-            admits(one.operation, one.cast.shared, self._ahead) or time.monotonic() >= one.until
-        ):
+        if behind or not (self._is_admitted(one) or time.monotonic() >= one.until):
             self._deferred.append(one)
             self._deferred_names |= one.names
             return
         self._admitted.append((one.cast, one.operation))
-        self._ahead.add(one.names)
         # Whether a host of a cluster may take the next one depends on what it runs then.
         if one.cast.shared or len(self._admitted) >= TOGETHER:
             self._accept_admitted()
+
+    def _is_admitted(self, one: _DeferredCast) -> bool:
+        ahead = [operation for _cast, operation in self._admitted]
+        return self._admits(one.operation, one.cast.shared, ahead)
 
     def _accept_admitted(self) -> None:
         """Journal and start the casts that were admitted.
 
         An error leaves a cast with the broker, and no other one: each is accepted alone then.
         """
-        admitted, self._admitted, self._ahead = self._admitted, [], Ahead()
+        admitted, self._admitted = self._admitted, []
         if len(admitted) > 1:
             try:
                 self._accept(admitted)

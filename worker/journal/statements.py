@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,9 +15,41 @@ from taskflow.persistence.backends.sqlalchemy.tables import Tables
 from flows import former_names, storable_errors
 from flows.storable_errors import without_secrets
 from worker.compat.sqlalchemy import bind_processors
-from worker.journal.entries.stored_columns import SizeLimit, bounded, bounded_columns, fits
+from worker.journal.entries.stored_columns import (
+    LONGEST,
+    bounded,
+    bounded_columns,
+    check_parts,
+    fits,
+)
 
 _MOVED_AT_ONCE = 500
+
+_ESCAPED = "\\\"'"
+"""Characters that the drivers of MySQL send as two."""
+
+
+class SizeLimit:
+    """How large the texts of one statement may be."""
+
+    def __init__(self) -> None:
+        self.longest = LONGEST
+
+    def check(self, values: Iterable[Any]) -> None:
+        """Refuse texts that the database would not take; it may break the connection instead.
+
+        Refuse those as well that no reader of the journal would decode.
+
+        :raises ValueError: they are too long, or have too many parts.
+        """
+        texts = [value for value in values if isinstance(value, str)]
+        length = sum(map(len, texts))
+        if length * 2 > self.longest:
+            length += sum(text.count(one) for text in texts for one in _ESCAPED)
+        if length > self.longest:
+            raise ValueError(f"a row of {length} bytes is too long; {self.longest} are possible")
+        for text in texts:
+            check_parts(text)
 
 
 class Prepared:
@@ -38,40 +70,25 @@ class Prepared:
         self._limit = limit
         compiled = statement.compile(dialect=engine.dialect, column_keys=names.split())
         self._sql = compiled.string
-        processors: Any = bind_processors(compiled)
-        self._named = compiled.positiontup is None
-        self._columns = [
-            (name, processors.get(name)) for name in compiled.positiontup or compiled.params
-        ]
+        self._order: list[str] | None = compiled.positiontup
+        self._processors: Any = bind_processors(compiled)
 
     def run(self, cursor: Any, **values: Any) -> None:
         """Execute with these values, each named as its column."""
-        row = self._row(values)
-        cursor.execute(self._sql, self._parameters(row))
+        self._execute(cursor, values)
 
     def run_many(self, cursor: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Execute once for each row; the drivers of MySQL send rows to insert as one statement."""
-        bound = [self._row(values) for values in rows]
-        if self._limit.holds(bound):
-            cursor.executemany(self._sql, [self._parameters(row) for row in bound])
-            return
-        for row in bound:
-            cursor.execute(self._sql, self._parameters(row))
+        """Execute once for each row."""
+        for row in rows:
+            self._execute(cursor, row)
 
-    def _row(self, values: Mapping[str, Any]) -> list[Any]:
-        """Return the values of the database, in the order of the columns."""
-        row = [
-            values[name] if convert is None else convert(values[name])
-            for name, convert in self._columns
-        ]
-        self._limit.check(row)
-        return row
-
-    def _parameters(self, row: list[Any]) -> Any:
-        """Return a row as the driver takes it."""
-        if not self._named:
-            return row
-        return {name: value for (name, _convert), value in zip(self._columns, row, strict=True)}
+    def _execute(self, cursor: Any, values: Mapping[str, Any]) -> None:
+        bound = {
+            name: self._processors[name](value) if name in self._processors else value
+            for name, value in values.items()
+        }
+        self._limit.check(bound.values())
+        cursor.execute(self._sql, bound if self._order is None else [bound[n] for n in self._order])
 
 
 _ATOM = (
@@ -157,26 +174,20 @@ class Statements:
         )
         self._flows, self._books = flows, books
 
-    def insert(self, cursor: Any, slot: str, details: Sequence[models.FlowDetail]) -> None:
-        """Insert flows, each with a logbook of its own."""
+    def insert(self, cursor: Any, slot: str, detail: models.FlowDetail) -> None:
+        """Insert a flow with a logbook of its own."""
         now = timeutils.utcnow()
-        self._insert_book.run_many(
+        self._insert_book.run(cursor, uuid=detail.uuid, name=slot, meta={}, created_at=now)
+        self._insert_flow.run(
             cursor,
-            [{"uuid": one.uuid, "name": slot, "meta": {}, "created_at": now} for one in details],
+            uuid=detail.uuid,
+            parent_uuid=detail.uuid,
+            name=detail.name,
+            state=detail.state,
+            meta=detail.meta,
+            created_at=now,
+            updated_at=now,
         )
-        flows = [
-            {
-                "uuid": one.uuid,
-                "parent_uuid": one.uuid,
-                "name": one.name,
-                "state": one.state,
-                "meta": one.meta,
-                "created_at": now,
-                "updated_at": now,
-            }
-            for one in details
-        ]
-        self._insert_flow.run_many(cursor, flows)
 
     def set_flow(
         self, cursor: Any, flow: str, state: str, meta: dict[str, Any] | None = None

@@ -23,8 +23,6 @@ _CHANGES = _PREFIX + "changes"
 
 NAMESPACE = "cinder"
 
-_NESTED = frozenset({dict, list})
-
 MAX_DEPTH = 100
 """Levels of dicts and lists in one value; deeper values cannot be written as JSON again."""
 
@@ -155,14 +153,13 @@ def _check(value: Any, name: str) -> None:
         below: list[Any] = []
         for found in level:
             if found.__class__ is dict:
-                looks_like = _NAME in found or _DATA in found or _VERSION in found
-                if looks_like and (fault := _fault(found)):
+                if is_object(found) and (fault := _fault(found)):
                     place = ".".join([name, *(_path(value, found) or ())])
                     raise MalformedObject(f"{place}: {fault}")
                 found = found.values()
             elif found.__class__ is not list:
                 continue
-            below += [child for child in found if type(child) in _NESTED]
+            below += [child for child in found if (kind := type(child)) is dict or kind is list]
         if not below:
             return
         level = below

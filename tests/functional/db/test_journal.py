@@ -7,7 +7,6 @@ import datetime
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any
 
 import pytest
 from oslo_utils import timeutils
@@ -17,14 +16,12 @@ from taskflow.types.failure import Failure
 
 from flows.volume import create
 from tests.servers import forked
-from worker.journal.errors import JournalRefused
 from worker.journal.journal import Journal
 from worker.journal.operator_requests import RequestResult
 from worker.rpc.operation import Operation
 from worker.rpc.request_context import RequestContext
 
 SLOT = "h1@b1/0"
-ODD = "\u2603 \ud800 '\"%s"
 
 
 @pytest.fixture
@@ -35,19 +32,16 @@ def journal(database_url: str) -> Iterator[Journal]:
     made.close()
 
 
-def accepted(**args: Any) -> Operation:
-    return Operation(
+def accept(journal: Journal, slot: str = SLOT) -> FlowDetail:
+    operation = Operation(
         create.flow,
         ("volume", "v1"),
-        {"volume_id": "v1", "odd": ODD, **args},
+        {"volume_id": "v1", "odd": "\u2603 \ud800 '\"%s"},
         exclusive=("v1-delete_volume",),
         method="create_volume",
         request=RequestContext({"request_id": "req-1"}),
     )
-
-
-def accept(journal: Journal, slot: str = SLOT) -> FlowDetail:
-    detail = journal.accept(uuid.uuid4().hex, slot, accepted())
+    detail = journal.accept(uuid.uuid4().hex, slot, operation)
     assert detail is not None
     return detail
 
@@ -82,22 +76,7 @@ def test_processes_that_start_together_make_it_together(database_url: str) -> No
 def test_text_of_any_kind_comes_back(journal: Journal) -> None:
     detail = accept(journal)
 
-    assert journal.load(detail.uuid).meta["args"]["odd"] == ODD
-
-
-@pytest.mark.parametrize("longest", [15 << 20, 3000])
-def test_operations_are_accepted_together(journal: Journal, longest: int) -> None:
-    """In one statement of a bounded size, or in several; all of them or none."""
-    journal._statements.limit.longest = longest
-    operations = [accepted(name=f"%(uuid)s {number}" * 90) for number in range(3)]
-    made = journal.accept_together([(uuid.uuid4().hex, one) for one in operations], SLOT)
-    again = [(made[0].uuid, operations[0]), (uuid.uuid4().hex, operations[1])]
-    with pytest.raises(JournalRefused):
-        journal.accept_together(again[::-1], SLOT)
-
-    stored = [journal.load(one.uuid) for one in made]
-    assert [one.meta["args"] for one in stored] == [dict(one.args) for one in operations]
-    assert {one.uuid for one in journal.unfinished(SLOT)} == {one.uuid for one in made}
+    assert journal.load(detail.uuid).meta["args"]["odd"] == "\u2603 \ud800 '\"%s"
 
 
 def test_no_more_rejected_messages_than_wanted(journal: Journal) -> None:

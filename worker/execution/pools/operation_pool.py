@@ -14,7 +14,7 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import wait
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -25,7 +25,6 @@ from flows.engine.flow_run import FlowRun, Outcome
 from flows.errors import FlowError, OperationCancelled, ProcessStopping, RunInterrupted
 from flows.factories import NotOfThisVersion
 from worker.execution import orderly_stop
-from worker.execution.cast_queue import Ahead
 from worker.execution.executor import Executor
 from worker.execution.fairness.fair_executor import FairExecutor
 from worker.execution.fairness.project_limits import UNLIMITED, ProjectLimits
@@ -60,9 +59,6 @@ _UNLIMITED = 256
 
 REPLY_TIME = 1.0
 """Seconds in which a stop sends errors to the callers whose turn has not come."""
-
-
-_NONE_AHEAD = Ahead()
 
 
 class Submitted(Protocol):
@@ -135,7 +131,7 @@ class OperationPool:
         return not self._slow.is_busy
 
     def admits(
-        self, operation: Operation, others: bool = False, ahead: Ahead = _NONE_AHEAD
+        self, operation: Operation, others: bool = False, ahead: Sequence[Operation] = ()
     ) -> bool:
         """Return whether one more operation may be accepted.
 
@@ -154,7 +150,9 @@ class OperationPool:
             project = operation.request.project_id or ""
             if pool.is_busy and not pool.executor.begins(project):
                 return False
-        if self._queue.waiting(names) + ahead.waiting(names) >= self._limits.per_resource:
+        waiting = self._queue.waiting(names)
+        waiting += sum(not names.isdisjoint((*one.exclusive, *one.shared)) for one in ahead)
+        if waiting >= self._limits.per_resource:
             return False
         self._refused = False
         return True

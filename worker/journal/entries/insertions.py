@@ -77,7 +77,7 @@ class Insertions:
         """Write a new entry and return it; None where its message came before."""
         try:
             with self._writing(durably=True) as cursor:
-                self._statements.insert(cursor, slot, [detail])
+                self._statements.insert(cursor, slot, detail)
         except JournalUnavailable:
             self._unanswered.add(detail.uuid)
             raise
@@ -96,7 +96,8 @@ class Insertions:
         """
         try:
             with self._writing(durably=True) as cursor:
-                self._statements.insert(cursor, slot, details)
+                for detail in details:
+                    self._statements.insert(cursor, slot, detail)
         except JournalUnavailable:
             for detail in details:
                 self._unanswered.add(detail.uuid)

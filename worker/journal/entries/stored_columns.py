@@ -8,7 +8,6 @@ shorter one, the structure is counted before it is decoded. The writer has the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,10 +29,6 @@ TOO_LONG = "(too long)"
 """The value of a column that is not fetched; it is no JSON, no time and no state."""
 
 
-_ESCAPED = "\\\"'"
-"""Characters that the drivers of MySQL send as two."""
-
-
 class ExcessiveColumn(ValueError):
     """A column is longer than any that the journal writes."""
 
@@ -42,35 +37,6 @@ def check_parts(text: str) -> None:
     """Refuse JSON whose objects would need much memory. :raises ValueError: they would."""
     if len(text) > STRUCTURE_MAX:  # nearly none is
         message_limits.check_structure(text, STRUCTURE_MAX)
-
-
-class SizeLimit:
-    """How large the texts of one statement may be."""
-
-    def __init__(self) -> None:
-        self.longest = LONGEST
-
-    def check(self, values: Iterable[Any]) -> None:
-        """Refuse texts that the database would not take; it may break the connection instead.
-
-        Refuse those as well that no reader of the journal would decode.
-
-        :raises ValueError: they are too long, or have too many parts.
-        """
-        texts = [value for value in values if isinstance(value, str)]
-        length = sum(map(len, texts))
-        if length * 2 > self.longest:
-            length += sum(text.count(one) for text in texts for one in _ESCAPED)
-        if length > self.longest:
-            raise ValueError(f"a row of {length} bytes is too long; {self.longest} are possible")
-        if length > STRUCTURE_MAX:
-            for text in texts:
-                check_parts(text)
-
-    def holds(self, rows: Iterable[Iterable[Any]]) -> bool:
-        """Return whether the texts of some rows fit into one statement, however they are sent."""
-        texts = (value for row in rows for value in row if isinstance(value, str))
-        return sum(map(len, texts)) * 2 <= self.longest
 
 
 class BoundedJson(sa.types.TypeDecorator[Any]):

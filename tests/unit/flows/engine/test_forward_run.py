@@ -136,7 +136,7 @@ class Scene:
         self.running: FlowRun | None = None
 
     def act(self, step: Step, method: str, arguments: dict[str, Any]) -> None:
-        """Note a call of a step, and act as the scenario says."""
+        """Note a call of a step, and do what the scenario has for it."""
         self._calls += 1
         self.notes.append([method, step.name, _shown(arguments)])
         act = self._scenario["acts"].get(self._calls)
@@ -222,7 +222,7 @@ def _shown(value: Any) -> Any:
 
 
 def _text(atom: Any) -> str:
-    """Return a record of a step without the values that differ at each run."""
+    """Return a record of a step without what differs at each run."""
     row = atom.to_dict()
     row.pop("uuid")
     row["meta"] = {k: bool(v) if k in ("began", "ended") else v for k, v in row["meta"].items()}

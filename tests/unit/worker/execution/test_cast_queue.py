@@ -11,7 +11,7 @@ import pytest
 
 from flows.errors import ProcessStopping
 from worker.execution import cast_queue
-from worker.execution.cast_queue import RETURNS_MAX, Ahead, CastQueue
+from worker.execution.cast_queue import RETURNS_MAX, CastQueue
 from worker.rpc.operation import Operation
 from worker.rpc.server import Cast, Unreadable
 
@@ -40,7 +40,7 @@ class Parts:
             self.stopping,
         )
 
-    def _admits(self, operation: Operation, others: bool, ahead: Ahead) -> bool:
+    def _admits(self, operation: Operation, others: bool, ahead: Sequence[Operation] = ()) -> bool:
         self.asked.append(others)
         self.ahead.append(len(ahead))
         return operation.resource[1] in self.admitted

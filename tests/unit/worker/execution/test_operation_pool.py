@@ -32,7 +32,6 @@ from flows.lifecycle import Step
 from tests import messages
 from tests.messages import answer
 from tests.unit.flows.world.world import World
-from worker.execution.cast_queue import Ahead
 from worker.execution.concurrency import Limiter
 from worker.execution.executor import Executor
 from worker.execution.intake import Intake
@@ -258,30 +257,6 @@ def bench_of(tmp_path: Path) -> Iterator[Callable[[int], Bench]]:
 
     yield make
     made[0].close()
-
-
-class TestAhead:
-    """Operations that are about to be accepted count as ones that wait."""
-
-    def test_those_on_one_resource_reach_its_limit(self, bench: Bench) -> None:
-        same = Operation(note, ("volume", "v1"), {"name": "a"}, exclusive=("v1",), shared=("s1",))
-        other = Operation(note, ("volume", "v2"), {"name": "b"}, exclusive=("v2",))
-        ahead = Ahead()
-        ahead.add(["v1", "s1"])
-        one_admits = bench.operations.admits(same, False, ahead)
-        ahead.add(["v1"])
-
-        assert one_admits and not bench.operations.admits(same, False, ahead)
-        assert bench.operations.admits(other, False, ahead)
-
-    def test_all_together_reach_the_limit_of_their_kind(self, bench: Bench) -> None:
-        other = Operation(note, ("volume", "v5"), {"name": "b"}, exclusive=("v5",))
-        ahead = Ahead()
-        for number in range(4):
-            assert bench.operations.admits(other, False, ahead)
-            ahead.add([f"v{number}"])
-
-        assert not bench.operations.admits(other, False, ahead)
 
 
 class TestCastsOfACluster:
