@@ -21,22 +21,25 @@ DATABASE_BACK = r"database back after ([\d.]+) s"
 JOURNAL_BACK = r"journal is back after ([\d.]+) s"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Outage:
     """One kind of fault.
 
     :param told: the one line of the log that gives its length; None where the
         service has no part in it.
+    :param begun: when it began the last time, by the monotonic clock.
     """
 
     name: str
     start: Callable[[], object]
     end: Callable[[], object]
     told: str | None = None
+    begun: float = 0.0
 
     @contextmanager
     def during(self) -> Iterator[None]:
         """Have the fault while the block runs."""
+        self.begun = time.monotonic()
         self.start()
         try:
             yield

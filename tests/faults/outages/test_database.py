@@ -42,8 +42,7 @@ def test_stopped_at_every_task_boundary(
     work.check(cloud, jobs)
 
     log = cloud.service.text(before)
-    assert outage.told
-    work.told_once(log, outage.told, length - 3, length + 30)
+    work.told_once(log, outage, length - 3)
     work.quiet(log)
 
 

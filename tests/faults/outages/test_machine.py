@@ -42,8 +42,7 @@ def test_no_room_for_the_journal(
     _ended(cloud, jobs)
 
     log = cloud.service.text()
-    assert outage.told
-    work.told_once(log, outage.told, 0.5, QUICK + 15)
+    work.told_once(log, outage, 0.5)
     work.quiet(log)
 
 

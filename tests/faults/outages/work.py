@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drivers.interface.records import Record
+from tests.faults.outages.kinds import Outage
 from tests.functional.cloud import Cloud
 from tests.servers import until
 
@@ -187,16 +188,17 @@ def check(cloud: Cloud, jobs: Sequence[Job]) -> None:
     assert not cloud.entries(rejected=True)
 
 
-def told_once(log: str, pattern: str, at_least: float, at_most: float) -> None:
+def told_once(log: str, outage: Outage, at_least: float) -> None:
     """Check that the log reports one outage in one line, with its true length.
 
-    The service notices an outage when it asks, and a server takes a while to stop.
+    The service notices an outage when it asks, and a server takes a while to stop and to start.
     """
-    lines = [line for line in log.splitlines() if re.search(pattern, line)]
+    assert outage.told
+    lines = [line for line in log.splitlines() if re.search(outage.told, line)]
     assert len(lines) == 1, f"{len(lines)} lines tell of the outage:\n" + "\n".join(lines)
-    found = re.search(pattern, lines[0])
+    found = re.search(outage.told, lines[0])
     assert found is not None
-    assert at_least <= float(found[1]) <= at_most, lines[0]
+    assert at_least <= float(found[1]) <= time.monotonic() - outage.begun, lines[0]
 
 
 def quiet(log: str, lines: int = 40) -> None:
