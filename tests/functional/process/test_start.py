@@ -12,6 +12,7 @@ import kombu
 import pytest
 
 from tests.faults.outages.proxy import Link
+from tests.functional.process import bus_wait
 from tests.functional.service import Service
 from tests.servers import Broker, free_port, until
 from worker.db import sync
@@ -23,8 +24,11 @@ Make = Callable[..., Service]
 EXECUTED: dict[str, Any] = {"forked": False}
 """Options of a service that is executed, as systemd does, where that makes a difference."""
 
-SHORT: dict[str, Any] = {"module": "tests.functional.process.short_bus_wait"}
+SHORT: dict[str, Any] = {"module": bus_wait.__name__, "environment": {bus_wait.SECONDS: "1"}}
 """Options of a service that does not wait 15 s for the bus before it counts as ready."""
+
+LONG: dict[str, Any] = {"module": bus_wait.__name__, "environment": {bus_wait.SECONDS: "600"}}
+"""Options of one that is not ready before a test has stopped it, on a busy machine as well."""
 
 
 @pytest.fixture
@@ -68,7 +72,7 @@ def test_without_a_bus_it_is_ready_and_ends_on_sigterm(
 def test_without_a_bus_a_sigterm_ends_the_start(
     volume_service: Make, database: str, no_bus: str
 ) -> None:
-    service = volume_service(bus=no_bus, database=database)
+    service = volume_service(bus=no_bus, database=database, **LONG)
     service.launch()
     service.wait_for_log("the message bus is away")
 
