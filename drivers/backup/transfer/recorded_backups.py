@@ -6,7 +6,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from drivers.backup.format import layout, prefixes
@@ -14,8 +13,8 @@ from drivers.backup.format import manifest as manifests
 from drivers.backup.format.bounds import Bounds
 from drivers.backup.format.layout import StoredObject
 from drivers.backup.stores.object_store import Missing, ObjectStore
+from drivers.backup.transfer import stored_names
 from drivers.backup.transfer.chain import Chain, ChainLink
-from drivers.backup.transfer.stored_names import MAX_LISTED
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 from drivers.interface.records import Record
 
@@ -103,11 +102,9 @@ class RecordedBackups:
 
     def _other_copy(self, backup: Record, container: str, prefix: str) -> str | None:
         """Return the prefix of the newest copy of a backup whose metadata is there."""
-        begin, found = prefixes.all_moments(prefix), list[str]()
-        for name, _size in islice(self.store.listed(container, begin), MAX_LISTED):
-            if name.endswith(layout.METADATA):
-                found += filter(None, [layout.prefix_of(name, str(backup.id))])
-        return max(found, default=None)
+        begin, key = prefixes.all_moments(prefix), str(backup.id)
+        copies = stored_names.own_prefixes(self.store, container, begin, key, layout.METADATA)
+        return max(copies, default=None)
 
     def _link(self, backup: Record, container: str, prefix: str) -> ChainLink:
         manifest = self._manifest(backup, container, prefix)

@@ -38,13 +38,16 @@ def own_names(store: ObjectStore, container: str, prefix: str) -> Iterator[list[
         raise StoreError(f"{container} lists {text}")
 
 
-def own_prefixes(store: ObjectStore, container: str, begin: str, backup_id: str) -> set[str]:
+def own_prefixes(
+    store: ObjectStore, container: str, begin: str, backup_id: str, end: str = ""
+) -> set[str]:
     """Return the prefixes under which a backup has objects.
 
     :param begin: of the prefixes.
+    :param end: of the names that are looked for.
     """
-    names = (name for name, _size in store.listed(container, begin))
-    found = (layout.prefix_of(name, backup_id) for name in islice(names, MAX_LISTED))
+    names = (name for name, _size in islice(store.listed(container, begin), MAX_LISTED))
+    found = (layout.prefix_of(name, backup_id) for name in names if name.endswith(end))
     return {prefix for prefix in found if prefix is not None}
 
 

@@ -3,30 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from drivers.backup.posix import PosixDriver
 from flows.backup import consolidate
-from tests.unit.flows.backup.test_chains import Store, deleted
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = Store(tmp_path)
-    yield made
-    del made.driver  # its threads end with it
-
-
-@pytest.fixture
-def chain(store: Store) -> list[str]:
-    made = [store.make()]
-    for _ in range(3):
-        made.append(store.make(made[-1]))
-    return made
+from tests.unit.flows.backup.chain_store import Store, deleted
 
 
 @pytest.fixture
