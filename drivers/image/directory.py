@@ -28,7 +28,7 @@ from drivers import blockio, own_directories
 from drivers.blockio import BlockFile
 from drivers.image import sparse_hash
 from drivers.image.hashes.hash_threads import HashThreads
-from drivers.image.pieces import length_of, pieces
+from drivers.image.pieces import handed_over, length_of, pieces
 from drivers.image.sparse_hash import SparseHash
 from drivers.interface.errors import ImageCopyFailure, ImageNotFound
 from drivers.interface.image import Hole, Image, ImageService, ImageStatus, Locations, Piece
@@ -79,12 +79,7 @@ class DirectoryImages(ImageService):
     ) -> Iterator[bytes] | None:
         """Read the file."""
         self._require_data(context, image_id)
-        chunks = self._chunks(image_id)
-        if data is None:
-            return chunks
-        for chunk in chunks:
-            data.write(chunk)
-        return None
+        return handed_over(self._chunks(image_id), data)
 
     def download_sparse(self, context: Any, image_id: str) -> Iterator[Piece]:
         """Read the data of the file, and name its holes."""

@@ -25,6 +25,7 @@ from drivers.image.glance_client.continued_download import ContinuedDownload
 from drivers.image.glance_client.glance_server import ACCOUNTS, LOCATION_ACCOUNTS, GlanceServer
 from drivers.image.glance_client.locations import GlanceLocations
 from drivers.image.glance_client.time_limits import MinimumRate
+from drivers.image.pieces import handed_over
 from drivers.interface.errors import (
     ImageCopyFailure,
     ImageError,
@@ -139,12 +140,7 @@ class GlanceImages(ImageService):
         self, context: Any, image_id: str, data: BinaryIO | None = None
     ) -> Iterator[bytes] | None:
         """Ask for the data."""
-        chunks = self._chunks(image_id)
-        if data is None:
-            return chunks
-        for chunk in chunks:
-            data.write(chunk)
-        return None
+        return handed_over(self._chunks(image_id), data)
 
     def update(
         self,

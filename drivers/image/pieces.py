@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import BinaryIO
 
 from oslo_utils import units
 
@@ -54,3 +55,12 @@ def as_bytes(piece: Piece) -> Iterator[bytes]:
     for at in range(0, piece.length, len(_ZEROS)):
         left = piece.length - at
         yield _ZEROS if left >= len(_ZEROS) else _ZEROS[:left]
+
+
+def handed_over(chunks: Iterator[bytes], data: BinaryIO | None) -> Iterator[bytes] | None:
+    """Return the chunks of a download, or write them into a file where there is one."""
+    if data is None:
+        return chunks
+    for chunk in chunks:
+        data.write(chunk)
+    return None

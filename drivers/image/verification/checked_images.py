@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from drivers.image.checked_download import checked
-from drivers.image.pieces import as_bytes
+from drivers.image.pieces import as_bytes, handed_over
 from drivers.interface.image import ImageService
 from drivers.interface.pace import Pace
 
@@ -35,8 +35,4 @@ class CheckedImages:
         image = self._service.show(context, image_id)
         pieces = checked(self._service, context, image, _LONGEST, Pace())
         chunks = itertools.chain.from_iterable(map(as_bytes, pieces))
-        if data is None:
-            return chunks
-        for chunk in chunks:
-            data.write(chunk)
-        return None
+        return handed_over(chunks, data)

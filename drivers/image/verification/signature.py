@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, BinaryIO
 
+from drivers.image.pieces import handed_over
 from drivers.interface.errors import ImageSignatureVerificationException
 from drivers.interface.image import ImageService, SignatureCheck
 
@@ -87,8 +88,8 @@ class CertificateCheck(SignatureCheck):
     def _public_key(self, certificate: bytes) -> Any:
         parts = _library()
         is_text = b"-----BEGIN" in certificate
-        load = parts.x509.load_pem_x509_certificate if is_text else None
-        load = load or parts.x509.load_der_x509_certificate
+        x509 = parts.x509
+        load = x509.load_pem_x509_certificate if is_text else x509.load_der_x509_certificate
         try:
             key = load(certificate).public_key()
         except Exception as error:
@@ -128,12 +129,7 @@ class SignedImages:
         self, context: Any, image_id: str, data: BinaryIO | None = None
     ) -> Iterator[bytes] | None:
         """Read the image. :raises ImageSignatureVerificationException: the signature is wrong."""
-        chunks = self._chunks(context, image_id)
-        if data is None:
-            return chunks
-        for chunk in chunks:
-            data.write(chunk)
-        return None
+        return handed_over(self._chunks(context, image_id), data)
 
     def _chunks(self, context: Any, image_id: str) -> Iterator[bytes]:
         for chunk in self._service.download(context, image_id) or ():
