@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Accept casts on a thread of its own, in the order of their arrival.
+"""Accept casts on a thread of its own: projects in turns, each in the order of arrival.
 
 The listeners' threads must not wait: while the journal is away, or a disk is slow, they read
-messages and send heartbeats. So they append casts to a queue in memory, and one thread
-journals them. The queue is short, because the broker delivers no more unacknowledged messages
-than the prefetch limit. Casts that have arrived together are journalled together, as one
-wait for the disk takes longer than all the rest: so the cast of one project is soon accepted
-behind thousands of another.
+messages and send heartbeats. So they append casts to a backlog in memory, and one thread decodes
+and journals them. The broker delivers no more unacknowledged messages than the prefetch limit.
+Casts that have arrived together are journalled together, as one wait for the disk takes longer
+than all the rest. A cast does not pass one of another project that may name the same resource.
 
 A cast that exceeds a limit of waiting operations stays in the queue, unacknowledged; of a
 cluster's queue, one that cannot begin soon, which another host may be able to. Later
@@ -19,14 +18,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from flows.errors import ProcessStopping
+from worker.execution.fairness.backlog import Arrived, Backlog, Message
 from worker.metrics.beats import BEATS
 from worker.rpc.operation import Operation
-from worker.rpc.server import Cast, Unreadable
+from worker.rpc.server import Cast, Undecoded, Unreadable
 
 LOG = logging.getLogger(__name__)
 
@@ -47,18 +46,25 @@ CHECK = 1.0
 TOGETHER = 64
 """Casts that are journalled in one transaction, at most."""
 
-Message = Cast | Unreadable
+DEFERRED_CASTS = 256
+"""Casts that may be deferred; no further one is decoded meanwhile, which needs memory."""
+
+TAKEN = 256
+"""Casts that are taken from the backlog before the deferred ones are looked at again."""
 
 
 class _DeferredCast:
-    """A cast that the limits do not admit yet."""
+    """A cast that the limits do not admit yet.
 
-    def __init__(self, cast: Cast, operation: Operation) -> None:
+    :param arrived: when, by the monotonic clock.
+    """
+
+    def __init__(self, cast: Cast, operation: Operation, arrived: float) -> None:
         self.cast = cast
         self.operation = operation
         self.names = {*operation.exclusive, *operation.shared}
         patience = DEFERRED_MAX if cast.returns < RETURNS_MAX else 0.0
-        self.until = time.monotonic() + patience
+        self.until = arrived + patience
 
 
 class CastQueue:
@@ -87,7 +93,7 @@ class CastQueue:
         self._reject = reject
         self._wake = wake
         self._stopping = stopping
-        self._arrived: deque[Message] = deque()
+        self._backlog = Backlog()
         self._deferred: list[_DeferredCast] = []
         self._deferred_names: set[str] = set()
         """Names of the resources of deferred casts."""
@@ -97,7 +103,12 @@ class CastQueue:
     @property
     def is_empty(self) -> bool:
         """Whether every cast that arrived was accepted."""
-        return not self._arrived and not self._deferred and not self._admitted
+        return not self._backlog and not self._deferred and not self._admitted
+
+    @property
+    def size(self) -> int:
+        """Bytes of the casts that arrived and were not decoded."""
+        return self._backlog.size
 
     @property
     def deferred(self) -> int:
@@ -110,7 +121,7 @@ class CastQueue:
 
     def put(self, message: Message) -> None:
         """Append a message; returns at once."""
-        self._arrived.append(message)
+        self._backlog.put(message)
         self._wake.set()
 
     def process(self) -> None:
@@ -121,9 +132,25 @@ class CastQueue:
         deferred, self._deferred, self._deferred_names = self._deferred, [], set()
         for one in deferred:
             _guarded(self._offer, one)
-        while self._arrived:
-            _guarded(self._take, self._arrived.popleft())
+        for arrived in self._next():
+            _guarded(self._take, arrived)
         _guarded(self._accept_admitted)
+
+    def _next(self) -> Iterator[Arrived]:
+        """Take messages from the backlog; more of them, or casts behind them, follow soon."""
+        for _ in range(TAKEN):
+            if self._is_full() or self._stopping.is_set():
+                return
+            if (arrived := self._backlog.take()) is None:
+                return
+            yield arrived
+        self._wake.set()
+
+    def _is_full(self) -> bool:
+        """Return whether so many casts are deferred that further ones are not decoded."""
+        if len(self._deferred) < DEFERRED_CASTS:
+            return False
+        return not self._backlog.must_not_wait(DEFERRED_MAX, RETURNS_MAX)
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
@@ -136,9 +163,12 @@ class CastQueue:
                 LOG.debug("casts are left with the broker: %s", error)
                 return
 
-    def _take(self, message: Message) -> None:
+    def _take(self, arrived: Arrived) -> None:
+        message = arrived.message
         if message.is_lost():
             return
+        if isinstance(message, Undecoded):
+            message = message.decoded()
         if isinstance(message, Unreadable):
             self._reject(message)
             message.acknowledge()
@@ -147,7 +177,10 @@ class CastQueue:
         if operation is None:
             message.acknowledge()
         else:
-            self._offer(_DeferredCast(message, operation))
+            one = _DeferredCast(message, operation, arrived.at)
+            for earlier in self._backlog.take_before(arrived.number, one.names):
+                _guarded(self._take, earlier)
+            self._offer(one)
 
     def _offer(self, one: _DeferredCast) -> None:
         """Accept a cast that the limits admit, or that has waited for long; otherwise defer it."""

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from oslo_utils import units
 from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
 
@@ -31,9 +32,12 @@ from worker.metrics.definitions import CASTS_ACCEPTED, CASTS_REPEATED
 from worker.metrics.measurements import MEASURED
 from worker.rpc.dispatch import BadMessage, DirectCall, Dispatcher
 from worker.rpc.operation import Operation
-from worker.rpc.server import Call, Cast, Unreadable
+from worker.rpc.server import Call, Cast, Undecoded, Unreadable
 
 LOG = logging.getLogger(__name__)
+
+UNDECODED_MAX = 64 * units.Mi
+"""Bytes of casts that wait to be decoded, from which on the broker is asked to deliver fewer."""
 
 
 class Intake:
@@ -86,9 +90,13 @@ class Intake:
         self._casts.start()
 
     def cast(self, cast: Cast) -> None:
-        """Journal a cast and start it, soon and in the order of arrival."""
-        MESSAGES.debug("received the cast %s", ShownMessage(cast.message))
+        """Journal a cast and start it, soon: projects in turns, each in the order of arrival."""
         self._casts.put(cast)
+
+    def undecoded(self, cast: Undecoded) -> bool:
+        """Journal a cast as :meth:`cast` does; return whether there is memory for further ones."""
+        self._casts.put(cast)
+        return self._casts.size <= UNDECODED_MAX
 
     def unreadable(self, message: Unreadable) -> None:
         """Keep a message that cannot be read."""
@@ -107,6 +115,7 @@ class Intake:
 
     def _dispatch(self, cast: Cast) -> Operation | None:
         """Return the operation of a cast; None where there is none to be journalled."""
+        MESSAGES.debug("received the cast %s", ShownMessage(cast.message))
         try:
             with cast.note.dispatching():
                 dispatched = self._dispatcher.dispatch(cast.message, cast.context)

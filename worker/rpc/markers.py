@@ -20,11 +20,9 @@ import oslo_messaging
 
 from worker.rpc.clients.sender import Sender
 from worker.rpc.request_context import RequestContext
-from worker.rpc.server import Cast, Unreadable
+from worker.rpc.server import MARKER, Cast, Undecoded, Unreadable
 
 LOG = logging.getLogger(__name__)
-
-METHOD = "holdfast_queue_marker"
 
 _RETRIES = 1
 
@@ -32,12 +30,15 @@ _PAUSE = 0.1
 """Seconds between two checks whether the connection that delivered a cast was lost."""
 
 _MANY = 256
-"""Messages that are not acknowledged, from which on those of lost connections are forgotten."""
+"""Messages that are not acknowledged, from which on those of lost connections are forgotten; and
+again when they are twice as many."""
 
 Note = Callable[[str, str, str, int], None]
 """Notes a marker: of which queue, by the consumer of which name, its id, its channel."""
 
-M = TypeVar("M", Cast, Unreadable)
+Message = Cast | Undecoded | Unreadable
+
+M = TypeVar("M", Cast, Undecoded, Unreadable)
 
 
 class MarkedMessages:
@@ -52,16 +53,18 @@ class MarkedMessages:
         self.name = uuid.uuid4().hex
         """The name of the listener's consumers."""
         self._note = note
-        self._open: set[Cast | Unreadable] = set()  # that are not acknowledged yet
+        self._open: set[Message] = set()  # that are not acknowledged yet
+        self._many = _MANY
+        self._awaited: list[set[Message]] = []  # by the markers behind them
         self._settled = threading.Condition()
 
     def took(self, cast: Cast) -> bool:
         """Take a marker over; return False for any other cast."""
-        if cast.message.get("method") != METHOD:
+        if cast.message.get("method") != MARKER:
             return False
         with self._settled:
-            self._forget_lost()
             before = set(self._open)
+            self._awaited.append(before)
         threading.Thread(target=self._take, args=(cast, before), name="marker", daemon=True).start()
         return True
 
@@ -72,22 +75,28 @@ class MarkedMessages:
             message.acknowledge()
             with self._settled:
                 self._open.discard(message)
-                self._settled.notify_all()
+                self._settle(message)
 
         with self._settled:
-            if len(self._open) >= _MANY:
-                self._forget_lost()
+            if len(self._open) >= self._many:
+                self._open = _kept(self._open)
+                self._many = max(_MANY, 2 * len(self._open))
             self._open.add(message)
         return replace(message, acknowledge=acknowledge)
 
-    def _forget_lost(self) -> None:
-        self._open = {one for one in self._open if not one.is_lost()}
+    def _settle(self, message: Message) -> None:
+        for before in self._awaited:
+            before.discard(message)
+            if not before:
+                self._settled.notify_all()
 
-    def _take(self, marker: Cast, before: set[Cast | Unreadable]) -> None:
+    def _take(self, marker: Cast, before: set[Message]) -> None:
         """Note a marker when all casts before it are accepted, or come again."""
         with self._settled:
-            while any(not one.is_lost() for one in before & self._open):
+            while before:
                 self._settled.wait(_PAUSE)
+                before &= _kept(before)
+            self._awaited = [one for one in self._awaited if one is not before]
         marker.acknowledge()
         if marker.is_lost():
             return  # casts before it may come again, to another consumer
@@ -96,6 +105,11 @@ class MarkedMessages:
             self._note(str(args["queue"]), self.name, str(args["marker"]), marker.generation)
         except Exception as error:  # noqa: BLE001 - another marker follows
             LOG.debug("a marker was not noted: %s", error)
+
+
+def _kept(messages: set[Message]) -> set[Message]:
+    """Return the messages whose connection was not lost."""
+    return {one for one in messages if not one.is_lost()}
 
 
 class Markers:
@@ -111,7 +125,7 @@ class Markers:
         """
         args = {"queue": queue, "marker": marker}
         versioned = target(version="3.0")
-        self._sender.cast(RequestContext.admin(), versioned, METHOD, args, retry=_RETRIES)
+        self._sender.cast(RequestContext.admin(), versioned, MARKER, args, retry=_RETRIES)
 
 
 def queue_of(target: oslo_messaging.Target) -> str:

@@ -5,7 +5,7 @@ oslo.messaging acknowledges a message as it arrives, so that a kill loses all
 that waits inside the process. This server's listener hands each message to a
 :class:`MessageIntake`, which returns at once. A cast is acknowledged when the intake has
 taken it over, however long that takes; the listener's thread reads messages and sends
-heartbeats meanwhile.
+heartbeats meanwhile. It decodes calls and markers; a cast is decoded when it has its turn.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 import oslo_messaging
@@ -26,11 +26,21 @@ from worker.conf.check import bus, config_files
 from worker.rpc import failures
 from worker.rpc.received import message_limits
 from worker.rpc.received.deliveries import UNNOTED, Deliveries, Note
+from worker.rpc.received.waiting_body import WaitingBody
 
 LOG = logging.getLogger(__name__)
 
 POLL_MAX = 0.5
 """Longest sleep of an idle listener, in seconds; a stop waits no longer."""
+
+LEAST_PREFETCH = 256
+"""Messages that the broker delivers ahead at most where larger ones would need too much memory."""
+
+MARKER = "holdfast_queue_marker"
+"""The method of a marker (see :mod:`worker.rpc.markers`)."""
+
+_DECODED_AT_ONCE = ("_msg_id", MARKER)
+"""Texts of messages that do not wait for their turn: a call has the first one as a key."""
 
 _UNCOUNTED = Deliveries(None)
 
@@ -91,7 +101,27 @@ class Call:
         return self.patience is not None and time.monotonic() - self.arrived >= self.patience
 
 
-M = TypeVar("M", Cast, Unreadable)
+@dataclass(frozen=True, eq=False)
+class Undecoded:
+    """A cast whose body was not decoded yet; it is not acknowledged either.
+
+    :param decode: returns the cast, or why it cannot be read, with its acknowledgement.
+    :param returns: how often it was delivered and went back to its queue, as far as is known.
+    """
+
+    body: WaitingBody
+    decode: Callable[[Callable[[], None]], Cast | Unreadable]
+    acknowledge: Callable[[], None] = lambda: None
+    is_lost: Callable[[], bool] = lambda: False
+    returns: int = 0
+
+    def decoded(self) -> Cast | Unreadable:
+        """Return the cast; a message that cannot be decoded raises nothing."""
+        self.body.unpack()
+        return self.decode(self.acknowledge)
+
+
+M = TypeVar("M", Cast, Undecoded, Unreadable)
 
 
 class MessageIntake(Protocol):
@@ -99,6 +129,9 @@ class MessageIntake(Protocol):
 
     def cast(self, cast: Cast) -> None:
         """Take over a cast, now or later, and acknowledge it then."""
+
+    def undecoded(self, cast: Undecoded) -> bool:
+        """Take over a cast as :meth:`cast` does; return whether there is memory for further."""
 
     def call(self, call: Call) -> None:
         """Carry out a call on another thread, and reply to it."""
@@ -189,26 +222,44 @@ class _Listener(compat.Listener):
     def received(self, message: Any, delivery: compat.Delivery) -> None:
         """Hand a message to the intake; an error leaves it with the broker."""
         try:
-            self._hand_over(message, delivery)
+            body = WaitingBody(message)
+            if body.holds(*_DECODED_AT_ONCE):
+                self._hand_over(message, delivery)
+            else:
+                self._hand_over_undecoded(message, body, delivery)
         except Exception:
             LOG.exception("a message was not taken over and stays with the broker")
 
-    def _hand_over(self, message: Any, delivery: compat.Delivery) -> None:
-        settle = (delivery.acknowledge, lambda: delivery.lost)
+    def _hand_over_undecoded(
+        self, message: Any, body: WaitingBody, delivery: compat.Delivery
+    ) -> None:
+        decode = functools.partial(self._decode_cast, message, delivery)
+        cast = Undecoded(body, decode, *_settle(delivery), returns=delivery.returns)
+        if not self._intake.undecoded(self._arrivals.followed(cast)):
+            self.deliver_fewer(LEAST_PREFETCH)
+
+    def _decode_cast(
+        self, message: Any, delivery: compat.Delivery, acknowledge: Callable[[], None]
+    ) -> Cast | Unreadable:
+        """Decode a message that is no call; on another thread than the listener's."""
         try:
-            body = getattr(message, "body", None)
-            note = self._deliveries.note(body, delivery.redelivered)
-            with note.decoding():
-                parsed = _decoded(message)
+            parsed, note = self._read(message, delivery)
+            if parsed.get("_msg_id"):
+                raise ValueError("it is a call, which hides its key _msg_id by an escape")
+        except Exception as error:  # noqa: BLE001 - whatever a decoder raises
+            return Unreadable(getattr(message, "body", None), error, acknowledge, _lost(delivery))
+        return replace(self._cast(parsed, delivery, note), acknowledge=acknowledge)
+
+    def _hand_over(self, message: Any, delivery: compat.Delivery) -> None:
+        try:
+            parsed, note = self._read(message, delivery)
         except Exception as error:  # noqa: BLE001 - whatever a decoder raises
             body = getattr(message, "body", None)
-            unreadable = Unreadable(body, error, *settle)
+            unreadable = Unreadable(body, error, *_settle(delivery))
             self._intake.unreadable(self._arrivals.followed(unreadable))
             return
         if not parsed.get("_msg_id"):
-            which = (delivery.generation, delivery.returns)
-            context = self.context_of(parsed)
-            cast = Cast(parsed, context, *settle, *which, note=note, shared=self._shared)
+            cast = self._cast(parsed, delivery, note)
             if not self._arrivals.took(cast):
                 self._intake.cast(self._arrivals.followed(cast))
             return
@@ -216,6 +267,18 @@ class _Listener(compat.Listener):
         incoming = self.take_call(parsed)
         if incoming is not None:
             self._intake.call(self._call(incoming, _expiration(message), _size(message)))
+
+    def _read(self, message: Any, delivery: compat.Delivery) -> tuple[compat.RabbitMessage, Note]:
+        """Decode a message. :raises Exception: whatever a decoder raises, for a bad message."""
+        note = self._deliveries.note(getattr(message, "body", None), delivery.redelivered)
+        with note.decoding():
+            return _decoded(message), note
+
+    def _cast(self, parsed: compat.RabbitMessage, delivery: compat.Delivery, note: Note) -> Cast:
+        which = (delivery.generation, delivery.returns)
+        context = self.context_of(parsed)
+        settle = _settle(delivery)
+        return Cast(parsed, context, *settle, *which, note=note, shared=self._shared)
 
     def _call(self, incoming: Any, expiration: float | None, size: int) -> Call:
         # The listener has taken the id out of the message.
@@ -226,6 +289,14 @@ class _Listener(compat.Listener):
         patience = min(limits, default=None)
         arrived = self.earliest_arrival()
         return Call(message, incoming.ctxt, reply, patience, arrived, size)
+
+
+def _settle(delivery: compat.Delivery) -> tuple[Callable[[], None], Callable[[], bool]]:
+    return delivery.acknowledge, _lost(delivery)
+
+
+def _lost(delivery: compat.Delivery) -> Callable[[], bool]:
+    return lambda: delivery.lost
 
 
 def _reply(conf: Any, incoming: Any, answer: Any, error: BaseException | None) -> None:

@@ -31,9 +31,15 @@ class Intake:
         self.casts: list[server.Cast] = []
         self.calls: list[server.Call] = []
         self.bad: list[server.Unreadable] = []
+        self.waiting: list[server.Undecoded] = []
+        self.has_memory = True
         self.cast = self.casts.append
         self.call = self.calls.append
         self.unreadable = self.bad.append
+
+    def undecoded(self, cast: server.Undecoded) -> bool:
+        self.waiting.append(cast)
+        return self.has_memory
 
 
 class Raw:
@@ -205,6 +211,84 @@ class TestCasts:
         (bad,) = bench.intake.bad
 
         assert (bad.body, raw.acks) == (b"no JSON", [])
+
+
+class TestWaitingCasts:
+    """A text is no cast's body before its turn; the body of other tests is bytes."""
+
+    @staticmethod
+    def message(bench: Bench, tag: int, **inner: Any) -> Raw:
+        raw = bench.message(tag, **inner)
+        raw.body = raw.body.decode()  # type: ignore[assignment]
+        return raw
+
+    def test_one_is_decoded_when_it_has_its_turn(self, bench: Bench) -> None:
+        raw = self.message(bench, 1, args={"volume_id": "v1"}, _context_project_id="p1")
+        raw.headers["x-delivery-count"] = 3
+        bench.run(lambda: bench.deliver(raw))
+        (waiting,) = bench.intake.waiting
+        assert (bench.intake.casts, waiting.body.project(), waiting.returns) == ([], "p1", 3)
+        waiting.body.pack()
+
+        cast = waiting.decoded()
+        assert isinstance(cast, server.Cast) and cast.message["args"] == {"volume_id": "v1"}
+        assert (cast.context["project_id"], cast.returns, cast.is_lost()) == ("p1", 3, False)
+        assert cast.acknowledge is waiting.acknowledge
+        cast.acknowledge()
+        bench.run()
+        assert len(raw.acks) == 1
+        bench.conn.channel = types.SimpleNamespace()
+        assert cast.is_lost() and waiting.is_lost()
+
+    def test_the_observer_follows_it(self, bench: Bench) -> None:
+        bench.run(lambda: bench.deliver(self.message(bench, 1)))
+
+        assert bench.intake.waiting == bench.arrivals.seen
+
+    @pytest.mark.parametrize("inner", [{"_msg_id": "m"}, {"method": server.MARKER}])
+    def test_calls_and_markers_are_decoded_at_once(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, inner: dict[str, Any]
+    ) -> None:
+        monkeypatch.setattr(bench.listener, "take_call", lambda parsed: None)
+        bench.run(lambda: bench.deliver(self.message(bench, 1, **inner)))
+
+        assert bench.intake.waiting == []
+        assert len(bench.intake.casts) == ("method" in inner)
+
+    @pytest.mark.parametrize(
+        ("body", "reason"),
+        [
+            pytest.param("no JSON", "Expecting value", id="no JSON"),
+            pytest.param(
+                json.dumps({**BODY, "oslo.message": r'{"method": "m", "\u005fmsg_id": "x"}'}),
+                "hides its key",
+                id="a call in disguise",
+            ),
+        ],
+    )
+    def test_one_that_is_no_cast_is_unreadable(self, bench: Bench, body: str, reason: str) -> None:
+        raw = self.message(bench, 1)
+        raw.body = body  # type: ignore[assignment]
+        bench.run(lambda: bench.deliver(raw))
+        (waiting,) = bench.intake.waiting
+
+        bad = waiting.decoded()
+        assert isinstance(bad, server.Unreadable) and bad.body == body
+        assert reason in str(bad.error) and bad.acknowledge is waiting.acknowledge
+
+    def test_the_broker_delivers_fewer_where_they_need_too_much_memory(self, bench: Bench) -> None:
+        bench.conn.connection.rabbit_qos_prefetch_count = 4096
+        bench.run(lambda: bench.deliver(self.message(bench, 1)))
+        assert bench.conn.collected == 0
+
+        bench.intake.has_memory = False
+        for tag in (2, 3):
+            bench.run(lambda tag=tag: bench.deliver(self.message(bench, tag)), lambda: None)
+        bench.run(lambda: None)
+
+        assert bench.conn.connection.rabbit_qos_prefetch_count == server.LEAST_PREFETCH
+        assert bench.conn.collected == 1
+        assert len(bench.intake.waiting) == 3
 
 
 class TestCalls:

@@ -143,6 +143,13 @@ class Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
         """Open the connection anew soon; callable from any thread."""
         self._reconnect = reason
 
+    def deliver_fewer(self, most: int) -> None:
+        """Have the broker deliver at most so many messages ahead, over a new connection."""
+        connection = self.conn.connection
+        if connection.rabbit_qos_prefetch_count > most:
+            connection.rabbit_qos_prefetch_count = most
+            self.reconnect(f"its messages are so large that it fetches at most {most} ahead")
+
     def earliest_arrival(self) -> float:
         """Return since when a message that is read now may have waited in the socket.
 

@@ -101,7 +101,7 @@ OPTS = [
         min=1,
         help="How many accepted operations may wait for their turn on one volume, snapshot, "
         "group or backup. The rest waits on the bus, and lets operations on other resources "
-        "pass up to [oslo_messaging_rabbit] rabbit_qos_prefetch_count.",
+        "pass until 256 wait so.",
     ),
     cfg.IntOpt(
         "report_interval",

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +15,8 @@ from flows.errors import ProcessStopping
 from worker.execution import cast_queue
 from worker.execution.cast_queue import RETURNS_MAX, CastQueue
 from worker.rpc.operation import Operation
-from worker.rpc.server import Cast, Unreadable
+from worker.rpc.received.waiting_body import WaitingBody
+from worker.rpc.server import Cast, Undecoded, Unreadable
 
 
 class Parts:
@@ -30,13 +33,14 @@ class Parts:
         self.lost: set[str] = set()
         self.fails: Exception | None = None
         self.bad = ""
-        self.stopping = threading.Event()
+        self.decoded: list[str] = []
+        self.stopping, self.wake = threading.Event(), threading.Event()
         self.queue = CastQueue(
             self._dispatch,
             self._admits,
             self._accept,
             lambda message: self.rejected.append(message.body),
-            threading.Event(),
+            self.wake,
             self.stopping,
         )
 
@@ -217,3 +221,129 @@ def test_a_stop_leaves_the_rest_with_the_broker() -> None:
         parts.queue.process()
 
     assert parts.acknowledged == []
+
+
+class TestBacklog:
+    """Casts of several projects that were not decoded yet."""
+
+    A, B = "3f1c6a52-0d4b-4c6e-9a51-7e7a3b1c2d4e", "3f1c6a52-0d4b-4c6e-9a51-7e7a3b1c2d4f"
+
+    @staticmethod
+    def put(
+        parts: Parts, project: str, name: str, volume: str, error: bool = False, returns: int = 0
+    ) -> None:
+        inner = {"method": name, "volume": volume, "_context_project_id": project}
+        message = types.SimpleNamespace(body=json.dumps({"oslo.message": json.dumps(inner)}))
+        acknowledge, is_lost = parts._callbacks(name)
+
+        def decode(acknowledge: Callable[[], None]) -> Cast | Unreadable:
+            if error:
+                return Unreadable(message.body, ValueError("no JSON"), acknowledge, is_lost)
+            parts.decoded.append(name)
+            args = {"method": name, "volume": volume, "shared": ()}
+            return Cast(args, {}, acknowledge, is_lost, returns=returns)
+
+        body = WaitingBody(message)
+        parts.queue.put(Undecoded(body, decode, acknowledge, is_lost, returns))
+
+    def test_a_project_does_not_wait_behind_all_casts_of_another_one(self) -> None:
+        parts = Parts(self.A, self.B)
+        for number in range(50):
+            self.put(parts, "a", f"a{number}", self.A)
+        self.put(parts, "b", "b", self.B)
+        parts.queue.process()
+
+        assert parts.accepted.index("b") == 1
+        assert [one for one in parts.accepted if one != "b"] == [f"a{n}" for n in range(50)]
+        assert parts.acknowledged == parts.accepted
+
+    def test_a_cast_on_the_resource_of_an_earlier_one_does_not_pass_it(self) -> None:
+        parts = Parts(self.A, self.B)
+        for number, volume in enumerate([self.A, self.A, self.B, self.A]):
+            self.put(parts, "a", f"a{number}", volume)
+        self.put(parts, "admin", "force", self.B)
+        parts.queue.process()
+
+        assert parts.accepted == ["a0", "a1", "a2", "force", "a3"]
+
+    def test_a_cast_waits_for_one_of_another_project_that_is_deferred(self) -> None:
+        parts = Parts(self.A)
+        self.put(parts, "a", "a0", self.A)
+        self.put(parts, "a", "a1", self.B)
+        self.put(parts, "b", "b", self.B)
+        parts.queue.process()
+        assert parts.accepted == ["a0"]
+
+        parts.admitted.add(self.B)
+        parts.queue.process()
+        assert parts.accepted == ["a0", "a1", "b"]
+
+    def test_one_that_cannot_be_decoded_is_put_aside(self) -> None:
+        parts = Parts(self.A)
+        self.put(parts, "a", "bad", self.A, error=True)
+        self.put(parts, "a", "good", self.A)
+        parts.queue.process()
+
+        assert len(parts.rejected) == 1 and parts.accepted == ["good"]
+        assert parts.acknowledged == ["bad", "good"]
+
+    def test_no_more_are_decoded_while_many_are_deferred(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cast_queue, "DEFERRED_CASTS", 2)
+        parts = Parts()
+        for number in range(5):
+            self.put(parts, "a", f"a{number}", self.A)
+        parts.queue.process()
+        assert parts.decoded == ["a0", "a1"] and parts.queue.deferred == 2
+        assert parts.queue.size > 0 and not parts.queue.is_empty
+
+        parts.admitted.add(self.A)
+        parts.queue.process()
+        assert parts.accepted == [f"a{number}" for number in range(5)]
+        assert parts.queue.size == 0 and parts.queue.is_empty
+
+    def test_those_that_came_back_often_are_decoded_all_the_same(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cast_queue, "DEFERRED_CASTS", 1)
+        parts = Parts()
+        self.put(parts, "a", "deferred", self.A)
+        self.put(parts, "a", "returned", self.B, returns=RETURNS_MAX)
+        self.put(parts, "a", "left", self.B)
+        parts.queue.process()
+
+        assert parts.accepted == ["returned"] and parts.decoded == ["deferred", "returned"]
+
+    def test_those_that_waited_long_are_accepted_all_the_same(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cast_queue, "DEFERRED_CASTS", 1)
+        monkeypatch.setattr(cast_queue, "DEFERRED_MAX", 0.0)
+        parts = Parts()
+        for number in range(3):
+            self.put(parts, "a", f"a{number}", self.A)
+        parts.queue.process()
+
+        assert parts.accepted == ["a0", "a1", "a2"]
+
+    def test_a_long_backlog_is_taken_in_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cast_queue, "TAKEN", 2)
+        parts = Parts(self.A)
+        for number in range(3):
+            self.put(parts, "a", f"a{number}", self.A)
+        parts.wake.clear()
+        parts.queue.process()
+        assert parts.accepted == ["a0", "a1"] and parts.wake.is_set()
+
+        parts.wake.clear()
+        parts.queue.process()
+        assert parts.accepted == ["a0", "a1", "a2"] and not parts.wake.is_set()
+
+    def test_a_stop_decodes_nothing_any_more(self) -> None:
+        parts = Parts(self.A)
+        self.put(parts, "a", "a0", self.A)
+        parts.stopping.set()
+        parts.queue.process()
+
+        assert parts.decoded == parts.acknowledged == []

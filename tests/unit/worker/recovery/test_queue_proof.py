@@ -19,8 +19,8 @@ from worker.recovery import proof_wait, queue_proof
 from worker.recovery.proof_wait import ProofWait
 from worker.recovery.queue_proof import CUT_AFTER, QueueProof, Unproven
 from worker.rpc.clients.sender import BusUnavailable
-from worker.rpc.markers import METHOD, MarkedMessages, consumed
-from worker.rpc.server import Cast
+from worker.rpc.markers import MarkedMessages, consumed
+from worker.rpc.server import MARKER, Cast
 
 TARGET = oslo_messaging.Target(topic="cinder-volume.h@b", server="h")
 QUEUE = "cinder-volume.h@b.h"
@@ -86,7 +86,7 @@ class Bus:
         if self.away:
             raise BusUnavailable("away")
         self.sent += 1
-        self.ready.append({"method": METHOD, "args": {"queue": queue, "marker": marker}})
+        self.ready.append({"method": MARKER, "args": {"queue": queue, "marker": marker}})
         self.on_send()
         self.turn()
 

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The body of a message that waits for its turn to be decoded.
+
+A decoded message needs ten times the memory of its bytes, and half of the time of its acceptance.
+So a cast is decoded when it has its turn. Until then its bytes show the project that sent it, and
+the resources that it may name. They are searched as they are, which costs microseconds.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Collection, Iterable
+from typing import Any
+
+_PROJECT = "_context_project_id"
+_FAST = 1
+_SHORT = 512
+"""Characters up to which a compression saves nothing."""
+
+_BEFORE_KEY = re.compile(r'(?<!\\)\\"$')
+_VALUE = re.compile(r'\\"\s*:\s*\\"([^"\\]{1,255})')
+"""Quotes have one backslash: the message is a text in the envelope of oslo.messaging."""
+
+_NODE = re.compile(r"-([0-9A-Fa-f]{12})(?![0-9A-Fa-f])")
+"""The last group of a UUID, by which it is known: the others have less that is random."""
+
+
+def nodes_of(ids: Iterable[str]) -> Collection[str] | None:
+    """Return by what resources are found in a body; None where one could not be found.
+
+    :param ids: texts with the UUIDs of resources, such as names of their locks.
+    """
+    found = [_NODE.search(one) for one in ids]
+    return None if None in found else {one[1].lower() for one in found if one is not None}
+
+
+class WaitingBody:
+    """The body of one message of the AMQP library, which is text unless its encoding is wrong.
+
+    :param message: its ``body`` is replaced while it is compressed.
+    """
+
+    __slots__ = ("_message", "_nodes", "_packed")
+
+    def __init__(self, message: Any) -> None:
+        self._message = message
+        self._packed: bytes | None = None
+        self._nodes: str | None = None
+
+    @property
+    def size(self) -> int:
+        """The bytes of memory that it needs now, about."""
+        return len(self._packed if self._packed is not None else self._message.body or "")
+
+    def holds(self, *texts: str) -> bool:
+        """Return whether the body has one of some texts; one that is no text has them all."""
+        body = getattr(self._message, "body", None)
+        return not isinstance(body, str) or any(text in body for text in texts)
+
+    def project(self) -> str:
+        """Return the project of the request; an empty text where there is none.
+
+        The context follows the arguments, so that the last key of this name is the context's, and
+        not one that a user has put into metadata. In a text of a user the quote is escaped.
+        """
+        body = str(self._message.body)
+        at = body.rfind(_PROJECT)
+        while at >= 0:
+            value = _VALUE.match(body, at + len(_PROJECT))
+            if value is not None and _BEFORE_KEY.search(body[max(0, at - 3) : at]):
+                return value[1]
+            at = body.rfind(_PROJECT, 0, at)
+        return ""
+
+    def may_name(self, nodes: Collection[str] | None) -> bool:
+        """Return whether the message may name one of some resources.
+
+        :param nodes: what :func:`nodes_of` returns for them.
+        """
+        own = self._nodes_of_body()
+        return nodes is None or any(one in own for one in nodes)
+
+    def pack(self) -> None:
+        """Compress the body until it is decoded."""
+        body = self._message.body
+        if isinstance(body, str) and len(body) > _SHORT:
+            self._nodes_of_body()
+            self._packed = zlib.compress(body.encode(errors="surrogatepass"), _FAST)
+            self._message.body = None
+
+    def unpack(self) -> None:
+        """Give the message its body back."""
+        self._message.body, self._packed = self._text(), None
+
+    def _nodes_of_body(self) -> str:
+        if self._nodes is None:
+            self._nodes = " ".join(_NODE.findall(self._text())).lower()
+        return self._nodes
+
+    def _text(self) -> str:
+        packed = self._packed
+        if packed is None:
+            return str(self._message.body)
+        return zlib.decompress(packed).decode(errors="surrogatepass")
