@@ -17,6 +17,9 @@ from drivers.interface.errors import ImageUnacceptable
 from drivers.interface.image import Piece
 
 _CHUNK = 4 * units.Mi
+_STEP = 16 * units.Ki
+"""Bytes that zlib is given at a time: it copies the rest of them at the end of each member."""
+
 _WINDOW = 16 + zlib.MAX_WBITS
 """Window of zlib that reads the header and the checksum of gzip."""
 
@@ -29,7 +32,7 @@ def unpacked(packed: Iterator[Piece], label: str, limit: int) -> Iterator[bytes]
     """
     member, done = _Member(), 0
     for piece in packed:
-        for data in as_bytes(piece):
+        for data in _steps(piece):
             try:
                 for chunk in member.unpack(data):
                     done += len(chunk)
@@ -40,6 +43,12 @@ def unpacked(packed: Iterator[Piece], label: str, limit: int) -> Iterator[bytes]
                 raise ImageUnacceptable(f"{label} is not packed by gzip: {error}") from error
     if not member.at_end:
         raise ImageUnacceptable(f"{label} is cut off: its gzip data has no end")
+
+
+def _steps(piece: Piece) -> Iterator[bytes]:
+    for data in as_bytes(piece):
+        for at in range(0, len(data), _STEP):
+            yield data[at : at + _STEP]
 
 
 class _Member:

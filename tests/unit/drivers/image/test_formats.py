@@ -6,14 +6,16 @@ from __future__ import annotations
 import io
 import struct
 import uuid
+import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.image import formats, qemu_img
+from drivers.image import formats, qemu_img, unpacking
 from drivers.interface.errors import ImageConversionNotAllowed, ImageTooBig, ImageUnacceptable
 from flows.image import facts
 from tests.length import examples
@@ -243,6 +245,16 @@ class TestOthers:
         assert found > 0
 
 
+class _Noted:
+    """An object of zlib with another ``decompress``."""
+
+    def __init__(self, member: Any, decompress: Callable[[bytes, int], bytes]) -> None:
+        self._member, self.decompress = member, decompress
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._member, name)
+
+
 class TestPacked:
     def test_several_members_and_zeros_behind_them(self, place: Place) -> None:
         image = packed(DISK[:MIB]) + packed(DISK[MIB:]) + bytes(1000)
@@ -264,6 +276,28 @@ class TestPacked:
     ) -> None:
         with pytest.raises(ImageUnacceptable, match=match):
             place.fetch(change(packed(DISK)), "raw", container_format="compressed")
+
+    def test_zlib_copies_little_data_for_each_of_many_members(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rests: list[int] = []
+        made = zlib.decompressobj
+
+        def noted(window: int) -> Any:
+            member = made(window)
+
+            def decompress(data: bytes, longest: int) -> bytes:
+                rests.append(len(data))
+                return member.decompress(data, longest)
+
+            return _Noted(member, decompress)
+
+        monkeypatch.setattr(unpacking.zlib, "decompressobj", noted)
+        data = packed(b"") * 10_000
+
+        assert b"".join(unpacking.unpacked(iter([data]), "image i1", MIB)) == b""
+        assert len(rests) >= 10_000
+        assert max(rests) <= 64 * 1024
 
     def test_a_full_directory(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         def full(*_: object) -> None:
