@@ -52,6 +52,9 @@ from drivers.interface.pace import Pace
 _COMPRESSION = 4
 """A conversion that compresses may take this many times as much of the processor."""
 
+_SECTOR = 512
+"""Bytes of which QEMU writes none or all: the rest of a disk that ends in a sector is left out."""
+
 _IMAGE_MAX = 2
 """An image may be this many times as long as the disk in it."""
 
@@ -220,6 +223,7 @@ class ImageTransport:
             self._require_room(image)
             with _full_directory_explained(image, self._directory):
                 disk = self._download(image, found, data, image_path, size, pace)
+                disk -= disk % _SECTOR
             with pace.waiting():
                 sink = ImageSink(volume, size)
             limits, rest = self._limits.of(disk), _part(pace, 0.5, 1.0)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drivers.blockio import BlockFile
 from drivers.image import formats, qemu_img, unpacking
 from drivers.interface.errors import ImageConversionNotAllowed, ImageTooBig, ImageUnacceptable
 from flows.image import facts
@@ -87,6 +88,20 @@ class TestRead:
     def test_nothing_is_converted_where_that_is_off(self, tmp_path: Path, disk_format: str) -> None:
         with pytest.raises(ImageConversionNotAllowed):
             Place(tmp_path, may_convert=False).fetch(DISK, disk_format)
+
+
+    @pytest.mark.parametrize("has_path", [True, False])
+    @pytest.mark.parametrize("size", [0, 511, MIB + 5])
+    def test_no_old_data_behind_a_qcow2_that_ends_in_a_sector(
+        self, place: Place, size: int, has_path: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if not has_path:
+            monkeypatch.setattr(BlockFile, "path", lambda *_, **__: None)
+        for name in ("discard", "_punch"):
+            monkeypatch.setattr(BlockFile, name, lambda *_: False)
+        image = patched(24, struct.pack(">Q", size))(place.written("qcow2"))
+
+        assert b"old!" not in place.fetch(image, "qcow2")
 
 
 class TestDisguised:
