@@ -195,7 +195,7 @@ class GlanceImages(ImageService):
         """Give Glance a location of the data; it may look at the data after that."""
         self._locations.add(image_id, url, metadata)
 
-    def _record(self, image_id: str) -> dict[str, Any]:
+    def _record(self, image_id: str, pause: float | None = None) -> dict[str, Any]:
         label = f"image {image_id}"
 
         def ask(server: GlanceServer) -> dict[str, Any]:
@@ -203,7 +203,11 @@ class GlanceImages(ImageService):
                 answer.check()
                 return answer.record()
 
-        return self._retried(label, ask)
+        return self._retried(label, ask, pause=pause)
+
+    def _has_hash(self, image_id: str) -> bool:
+        known = self._record(image_id, _BROKEN_PAUSE)
+        return bool(known.get("os_hash_value") or known.get("checksum"))
 
     def _chunks(self, image_id: str) -> Iterator[bytes]:
         label, conf = f"image {image_id}", self.conf
@@ -229,7 +233,8 @@ class GlanceImages(ImageService):
             return self._retried(label, lambda server: ask(server, more), pause=pause)
 
         rate = MinimumRate(conf.glance_download_min_rate * units.Ki, conf.glance_request_timeout)
-        download = ContinuedDownload(label, asked, rate, conf.glance_num_retries)
+        has_hash = functools.partial(self._has_hash, image_id)
+        download = ContinuedDownload(label, asked, rate, conf.glance_num_retries, has_hash)
         with _explained(f"{label} cannot be read to its end"):
             yield from download.chunks()
 

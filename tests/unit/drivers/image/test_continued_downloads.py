@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from drivers.image import glance
+from drivers.image.glance_client.answer import GlanceAnswer
 from drivers.interface.errors import ImageCopyFailure, ImageError, ImageNotFound
 from tests.scripted.glance_server import Answer, GlanceStandIn, Request, serving
 
@@ -32,25 +36,48 @@ def whole(sent: bytes = DATA, size: int = len(DATA), **headers: str) -> Answer:
     return 200, {"Content-Length": str(size), **headers}, [sent]
 
 
+def begin_of(request: Request) -> int:
+    return int(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+
+
 def part(request: Request, sent: int = len(DATA), size: int = len(DATA), shift: int = 0) -> Answer:
     """Answer with the data that a request wants, of which so many bytes are sent."""
-    begin = int(request.headers["Range"].removeprefix("bytes=").removesuffix("-")) + shift
+    begin = begin_of(request) + shift
     place = f"bytes {begin}-{size - 1}/{size}"
     headers = {"Content-Range": place, "Content-Length": str(size - begin)}
     return 206, headers, [DATA[begin : begin + sent]]
 
 
-def download(play: Play, retries: int = 1) -> tuple[bytes, list[str | None]]:
+def slice_of(request: Request, longest: int) -> Answer:
+    """Answer as a proxy that sends parts of a length at most, and ends each correctly."""
+    begin = begin_of(request)
+    end = min(begin + longest, len(DATA))
+    headers = {"Content-Length": str(end - begin)}
+    headers["Content-Range"] = f"bytes {begin}-{end - 1}/{len(DATA)}"
+    return 206, headers, [DATA[begin:end]]
+
+
+def download(
+    play: Play, retries: int = 1, checksum: str | None = "0" * 32
+) -> tuple[bytes, list[str | None]]:
     """Read an image; return its data, and the parts that were asked for."""
+    record = json.dumps({"id": "i1", "checksum": checksum}).encode()
     with serving(lambda _: whole()) as server:
-        server.answer = lambda request: play(len(server.requests) - 1, request)
+
+        def answer(request: Request) -> Answer:
+            if not request.path.endswith("/file"):
+                return 200, {"Content-Length": str(len(record))}, [record]
+            return play(len(asked(server)) - 1, request)
+
+        server.answer = answer
         images = server.client(glance_num_retries=retries)
         data = b"".join(images.download(None, "i1") or ())
         return data, asked(server)
 
 
 def asked(server: GlanceStandIn) -> list[str | None]:
-    return [request.headers.get("Range") for request in server.requests]
+    data = [one for one in server.requests if one.path.endswith("/file")]
+    return [request.headers.get("Range") for request in data]
 
 
 def broken_then(*answers: Callable[[Request], Answer]) -> Play:
@@ -131,3 +158,63 @@ def test_an_image_with_another_hash_by_then() -> None:
 
     with pytest.raises(ImageCopyFailure, match="has changed during its download: MD5"):
         download(play)
+
+
+def test_parts_that_are_shorter_than_the_rest() -> None:
+    data, requests = download(lambda _, request: slice_of(request, MIB + 7))
+
+    assert (data, len(requests)) == (DATA, 3)
+
+
+def test_tiny_parts_are_given_up() -> None:
+    with pytest.raises(ImageCopyFailure, match="cannot be read to its end"):
+        download(lambda _, request: slice_of(request, 7))
+
+
+def test_all_of_it_again_but_cut_off() -> None:
+    play = broken_then(lambda _: (206, {"Content-Range": f"bytes 0-6/{len(DATA)}"}, [DATA[:7]]))
+
+    with pytest.raises(ImageCopyFailure, match="cannot be read to its end"):
+        download(play)
+
+
+@pytest.mark.parametrize(
+    ("answers", "match"),
+    [
+        ([whole(DATA[: MIB + 7]), (200, {}, [DATA, b"more"])], "it has more than"),
+        ([whole(DATA[: MIB + 7], ETag="1"), whole(ETag="2")], "ETag 2, not 1"),
+    ],
+)
+def test_data_that_does_not_continue_the_begin(answers: list[Answer], match: str) -> None:
+    with pytest.raises(ImageCopyFailure, match=f"has changed during its download: {match}"):
+        download(lambda number, _: answers[number])
+
+
+def test_data_of_unknown_length_that_is_shorter_than_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read, breaks = GlanceAnswer.data, iter([True])
+
+    def read_and_break(*args: Any) -> Iterator[bytes]:
+        yield from read(*args)
+        if next(breaks, False):
+            raise ConnectionResetError("it broke off")
+
+    monkeypatch.setattr(GlanceAnswer, "data", read_and_break)
+    with pytest.raises(ImageCopyFailure, match="it ends 7 bytes before"):
+        download(lambda number, _: (200, {}, [DATA[7 * number :]]))
+
+
+def test_an_image_without_a_hash_is_not_continued() -> None:
+    with pytest.raises(ImageCopyFailure, match="cannot be read to its end"):
+        download(broken_then(part), checksum=None)
+
+
+def test_coded_data_has_no_parts() -> None:
+    coded = gzip.compress(DATA, 1)
+    headers = {"Content-Encoding": "gzip", "Content-Length": str(len(coded))}
+
+    def play(number: int, _: Request) -> Answer:
+        return 200, headers, [coded if number else coded[: len(coded) // 2]]
+
+    assert download(play) == (DATA, [None, None])

@@ -89,7 +89,6 @@ class TestRead:
         with pytest.raises(ImageConversionNotAllowed):
             Place(tmp_path, may_convert=False).fetch(DISK, disk_format)
 
-
     @pytest.mark.parametrize("has_path", [True, False])
     @pytest.mark.parametrize("size", [0, 511, MIB + 5])
     def test_no_old_data_behind_a_qcow2_that_ends_in_a_sector(
