@@ -34,10 +34,19 @@ OPTS = [
 _VERSION = "/v1"
 _TIMEOUT = 60.0
 _LONGEST = 256 * units.Ki
-_ATTEMPTS = 3
+_ATTEMPTS, _LONGEST_WAIT = 5, 180.0
+"""Attempts at most, and the seconds after which none is begun."""
+
+_FINAL = (LookupError, ValueError, AttributeError, RecursionError)
+"""Errors that each attempt would meet; others are those of a connection."""
+
+_NOT_FINAL = (408, 425, 429)
+"""Refusals that another attempt may not meet."""
+
+_FORBIDDEN = 403
 
 
-class _Unavailable(Exception):
+class BarbicanUnavailable(Exception):
     """Barbican does not answer: another attempt may help."""
 
 
@@ -67,9 +76,11 @@ class Certificates:
 
     def _retried(self, certificate_id: str) -> bytes:
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type((_Unavailable, OSError)),
+            retry=tenacity.retry_if_not_exception_type(_FINAL),
             wait=tenacity.wait_incrementing(start=0, increment=1),
-            stop=tenacity.stop_after_attempt(_ATTEMPTS),
+            stop=tenacity.stop_any(
+                tenacity.stop_after_attempt(_ATTEMPTS), tenacity.stop_after_delay(_LONGEST_WAIT)
+            ),
             reraise=True,
         )
         return retrying(self._read, certificate_id)
@@ -85,10 +96,14 @@ class Certificates:
         how = {"stream": True, "raise_exc": False, "log": False, "headers": {"Accept": kind}}
         answer = session.request(address, "GET", **how)
         try:
-            if answer.status_code >= 500:
-                raise _Unavailable(f"Barbican answers with {answer.status_code}")
-            if answer.status_code != 200:
-                raise LookupError(f"Barbican answers with {answer.status_code}")
+            code = answer.status_code
+            if code >= 500 or code in _NOT_FINAL:
+                raise BarbicanUnavailable(f"Barbican answers with {code}")
+            if code == _FORBIDDEN:
+                advice = "the account of this service needs access to it (openstack acl user add)"
+                raise LookupError(f"Barbican answers with {code}: {advice}")
+            if code != 200:
+                raise LookupError(f"Barbican answers with {code}")
             return http_answers.content(answer.raw, _TIMEOUT, _LONGEST)
         finally:
             answer.close()

@@ -167,11 +167,15 @@ class TestBarbican:
         monkeypatch.setattr(certificates.tenacity, "wait_incrementing", lambda **_: None)
 
     def read(
-        self, play: Callable[[Request], Answer], certificate_id: str = ID
+        self,
+        play: Callable[[Request], Answer],
+        certificate_id: str = ID,
+        address: str | None = None,
     ) -> tuple[bytes, Any]:
         """Read a certificate; return it and the requests to Barbican."""
         with serving(play) as server:
-            keystone = Keystone({"key-manager": f"http://{server.place}"}, "secret")
+            address = address or f"http://{server.place}"
+            keystone = Keystone({"key-manager": address}, "secret")
             try:
                 conf = _conf(keystone.url)
                 return Certificates(conf).read(certificate_id, "image i1"), server.requests
@@ -187,10 +191,27 @@ class TestBarbican:
         assert requests[1].headers["Accept"] == "text/plain"
         assert requests[1].headers["X-Auth-Token"]
 
-    def test_an_outage_is_waited_for(self) -> None:
-        answers: Iterator[Answer] = iter([(503, {}, [b"x"]), (200, {}, [b"{}"]), (200, {}, [b"c"])])
+    @pytest.mark.parametrize(
+        "outage", [(503, {}, [b"x"]), (429, {}, []), (200, {"Content-Length": "9"}, [b"{"])]
+    )
+    def test_an_outage_is_waited_for(self, outage: Answer) -> None:
+        answers: Iterator[Answer] = iter([outage, (200, {}, [b"{}"]), (200, {}, [b"c"])])
 
         assert self.read(lambda _: next(answers))[0] == b"c"
+
+    def test_a_server_that_does_not_run_is_tried_several_times(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tries = []
+        read = Certificates._read
+        monkeypatch.setattr(Certificates, "_read", lambda *args: (tries.append(1), read(*args))[1])
+        with pytest.raises(ImageSignatureVerificationException, match="ConnectFailure"):
+            self.read(lambda _: pytest.fail("it runs"), address="http://127.0.0.1:9")
+        assert len(tries) == certificates._ATTEMPTS
+
+    def test_a_certificate_that_this_account_may_not_read(self) -> None:
+        with pytest.raises(ImageSignatureVerificationException, match="403: .* acl user add"):
+            self.read(lambda _: (403, {}, []))
 
     @pytest.mark.parametrize(
         ("code", "body"),
