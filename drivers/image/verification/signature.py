@@ -33,6 +33,9 @@ _MODULES = ("cryptography.x509", f"{_PRIMITIVES}.hashes", *_ASYMMETRIC)
 
 _RSA, _DSA, _ECC = "RSA-PSS", "DSA", "ECC_"
 
+_CURVES = ("SECT571K1", "SECT409K1", "SECT571R1", "SECT409R1", "SECP521R1", "SECP384R1")
+"""Curves that cursive knows; keys of shorter ones are refused."""
+
 
 class CertificateCheck(SignatureCheck):
     """Compares the data of one image with its signature.
@@ -99,7 +102,8 @@ class CertificateCheck(SignatureCheck):
             _DSA: isinstance(key, parts.dsa.DSAPublicKey),
         }
         if isinstance(key, parts.ec.EllipticCurvePublicKey):
-            wanted[f"{_ECC}{key.curve.name.upper()}"] = True
+            curve = key.curve.name.upper()
+            wanted[f"{_ECC}{curve}"] = curve in _CURVES
         if not wanted.get(self._kind):
             raise self._refusal(f"its certificate has no key of the type {self._kind:.40}")
         return key

@@ -118,6 +118,14 @@ class TestCheck:
         with pytest.raises(ImageSignatureVerificationException, match=match):
             check(signer, {**signer.properties(DATA), **known})
 
+    @pytest.mark.parametrize("curve", [ec.SECP256R1, ec.SECP192R1])
+    def test_a_curve_that_cinder_does_not_know(self, curve: Any, monkeypatch: Any) -> None:
+        kind = f"ECC_{curve.name.upper()}"
+        monkeypatch.setitem(_KEYS, kind, lambda: ec.generate_private_key(curve()))
+        signer = Signer(kind)
+        with pytest.raises(ImageSignatureVerificationException, match="no key of the type"):
+            check(signer, signer.properties(DATA))
+
     @pytest.mark.parametrize("data", [b"", b"x", b"-----BEGIN CERTIFICATE-----\nx"])
     def test_a_certificate_that_is_none(self, signer: Signer, data: bytes) -> None:
         with pytest.raises(ImageSignatureVerificationException, match="its certificate is none"):
