@@ -26,7 +26,7 @@ from worker.backends.replication_status import ReplicationTargets
 from worker.backends.reports.slow_statistics import StatisticsTimer
 from worker.backends.startup_sync import StartupSync
 from worker.backends.volume_backend import VolumeBackend
-from worker.conf import backends, clone_uploads, image_cache, image_locations
+from worker.conf import backends, clone_uploads, image_cache, image_locations, image_signatures
 from worker.endpoints.audit import AuditEndpoint, BackendObjects
 from worker.endpoints.backup_source import BackendQueries, BackupSourceEndpoint
 from worker.endpoints.connection import ConnectionEndpoint
@@ -93,6 +93,7 @@ def build(name: str, inputs: Inputs) -> Parts:
     if common.identity.first:
         image_cache.warn_of_missing_tenant(inputs.conf, configuration, name)
         image_locations.warn_of_missing_directory(inputs.conf)
+        image_signatures.warn_of_missing_library(inputs.conf)
         clone_uploads.warn_of_missing_tenant(inputs.conf, configuration, name)
     scheduler = SchedulerClient(common.transport)
     client = VolumeClient(common.transport)

@@ -17,7 +17,14 @@ from functools import partial
 from oslo_config import cfg
 
 from drivers.compat import oslo_config
-from worker.conf import backends, clone_uploads, image_cache, image_locations, option_groups
+from worker.conf import (
+    backends,
+    clone_uploads,
+    image_cache,
+    image_locations,
+    image_signatures,
+    option_groups,
+)
 from worker.conf.check import (
     bus,
     cluster_needs,
@@ -163,6 +170,7 @@ def _further(
         partial(cluster_needs.faults, conf, found),
         partial(image_cache.warnings, conf, found),
         partial(image_locations.warnings, conf, found),
+        partial(image_signatures.warnings, conf, found),
         partial(clone_uploads.warnings, conf, found),
         partial(_idle, conf, found),
         partial(_store, conf),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from oslo_config import cfg
 
-from worker.conf import backends
+from worker.conf import backends, image_signatures
 from worker.conf.check.config_files import ConfigFiles
 from worker.conf.option_groups import backup, compute, tracing
 
@@ -34,6 +34,7 @@ _MODULES = {
     "otel": "opentelemetry.exporter.otlp.proto.http",
     "otel-grpc": "opentelemetry.exporter.otlp.proto.grpc",
     "s3": "boto3",
+    "signatures": image_signatures.LIBRARY,
     "swift": "swiftclient",
     "mysql": "pymysql",
     "postgresql": "psycopg2",
@@ -62,6 +63,8 @@ def _extras(conf: cfg.ConfigOpts, found: ConfigFiles) -> Iterator[str]:
         yield "cinder"
     if conf.image_service == "glance":
         yield "glance"
+    if image_signatures.are_verified(conf):
+        yield "signatures"
     if compute.accounts(found):
         yield "nova"
     if conf.tracing.enabled:
