@@ -9,13 +9,14 @@ than its metadata names.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from drivers.disk_formats import HEAD, recognised
 from drivers.image.headers import ploop, qcow2, vdi, vhd, vhdx, vmdk
+from drivers.image.headers.fields import HeaderIncomplete, ImageBegin
 from drivers.interface.errors import ImageUnacceptable
 
-__all__ = ["HEAD", "disk_size", "recognised", "require", "require_begin"]
+__all__ = ["HEAD", "begun_disk_size", "disk_size", "recognised", "require", "require_begin"]
 
 RAW, PACKED = "raw", "compressed"
 """A disk as it is; the container format of an image that gzip packed as a whole."""
@@ -87,3 +88,20 @@ def disk_size(
     if program_name == _VMDK:
         return vmdk.disk_size(file, label, vmdk_types)
     return _DISK_SIZES[program_name](file, label)
+
+
+def begun_disk_size(
+    file: BinaryIO, program_name: str, label: str, vmdk_types: Collection[str] = ()
+) -> int | None:
+    """Check the header of an image like :func:`disk_size`, while only its begin is there.
+
+    :returns: None where the header is not complete yet.
+    :raises ImageUnacceptable: likewise.
+    """
+    begin = cast(BinaryIO, ImageBegin(file))
+    try:
+        if program_name == _VMDK:
+            return vmdk.disk_size(begin, label, vmdk_types, is_whole=False)
+        return _DISK_SIZES[program_name](begin, label)
+    except HeaderIncomplete:
+        return None

@@ -2,10 +2,10 @@
 """Write images into open volumes, and volumes into images, in the formats of both.
 
 Images are made by strangers. An image's size, format and hash are compared with the
-image service's description (``checked_download``), and its header is interpreted only after
-that; ``formats`` has the checks of each format. A raw image, such as ``iso``, is streamed into
-the volume. Another one is stored in ``image_conversion_dir`` first, in a file named after the
-volume, so that a second try after a kill finds and replaces it.
+image service's description (``checked_download``), and only after that a program interprets it;
+``formats`` checks each format as soon as its header is there. A raw image, such as ``iso``, is
+streamed into the volume. Another one is stored in ``image_conversion_dir`` first, in a file named
+after the volume, so that a second try after a kill finds and replaces it.
 
 qemu-img reads and writes paths. A volume without one, such as an RBD handle, or one that
 this user cannot open by its path, is converted through a raw file in the same directory.
@@ -21,6 +21,8 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+
+from oslo_utils import units
 
 from drivers import block_copy, own_directories
 from drivers.blockio import BlockFile
@@ -54,6 +56,9 @@ _COMPRESSION = 4
 
 _SECTOR = 512
 """Bytes of which QEMU writes none or all: the rest of a disk that ends in a sector is left out."""
+
+_HEADER_MAX = 8 * units.Mi
+"""Bytes after which a header is looked for only when all of the image is there."""
 
 _IMAGE_MAX = 2
 """An image may be this many times as long as the disk in it."""
@@ -252,19 +257,27 @@ class ImageTransport:
         pace: Pace,
     ) -> int:
         """Store an image in a file, and return the size of the disk in it."""
-        label = f"image {image['id']}"
-        with path.open("wb") as file:
+        label, has_header = f"image {image['id']}", False
+        with path.open("w+b") as file:
             for piece in data:
                 with pace.waiting():
-                    _append(file, piece)
+                    end = _append(file, piece)
+                if not has_header and end <= _HEADER_MAX:
+                    # An image that is refused by it is not read to its end.
+                    has_header = self._has_fitting_begin(file, found, label, size)
+                    file.seek(end)
         with path.open("rb") as file:
             disk = formats.disk_size(file, found, label, self._vmdk_types)
-        if disk > size:
-            text = f"holds a disk of {disk} bytes"
-            raise ImageUnacceptable(f"{label} {text}, the volume has {size}")
+        _require_fits(disk, size, label)
         if found != "qcow2":  # whose size has one place only
             qemu_img.require_disk(path, found, disk, self._limits, _part(pace, 0.5, 0.5))
         return disk
+
+    def _has_fitting_begin(self, file: BinaryIO, found: str, label: str, size: int) -> bool:
+        """Return whether the header is there. :raises ImageUnacceptable: it does not fit."""
+        disk = formats.begun_disk_size(file, found, label, self._vmdk_types)
+        _require_fits(disk or 0, size, label)
+        return disk is not None
 
     def _store_converted(
         self,
@@ -340,12 +353,18 @@ def _stream(data: Iterator[Piece], volume: BlockFile, size: int, pace: Pace) -> 
     sink.finish(pace)
 
 
-def _append(file: BinaryIO, piece: Piece) -> None:
-    """Write a piece at the end of a file; a hole stays one."""
+def _require_fits(disk: int, size: int, label: str) -> None:
+    if disk > size:
+        text = f"holds a disk of {disk} bytes, the volume has {size}"
+        raise ImageUnacceptable(f"{label} {text}")
+
+
+def _append(file: BinaryIO, piece: Piece) -> int:
+    """Write a piece at the end of a file, and return its new end; a hole stays one."""
     if isinstance(piece, Hole):
-        file.truncate(file.seek(piece.length, os.SEEK_CUR))
-    else:
-        file.write(piece)
+        return file.truncate(file.seek(piece.length, os.SEEK_CUR))
+    file.write(piece)
+    return file.tell()
 
 
 def _part(pace: Pace, begin: float, end: float) -> Pace:

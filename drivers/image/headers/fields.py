@@ -3,10 +3,38 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from typing import Any, BinaryIO
 
 from drivers.interface.errors import ImageUnacceptable
+
+
+class HeaderIncomplete(Exception):
+    """A field that is read is not there yet."""
+
+
+class ImageBegin:
+    """The begin of an image whose rest has not come yet, to be read as a file.
+
+    :param file: with all that has come.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def seek(self, at: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place. :raises HeaderIncomplete: it is the end."""
+        if whence != os.SEEK_SET:
+            raise HeaderIncomplete
+        return self._file.seek(at)
+
+    def read(self, length: int) -> bytes:
+        """Read exactly this many bytes. :raises HeaderIncomplete: there are less."""
+        data = self._file.read(length)
+        if len(data) < length:
+            raise HeaderIncomplete
+        return data
 
 
 def read(file: BinaryIO, at: int, length: int, label: str) -> bytes:

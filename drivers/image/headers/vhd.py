@@ -7,6 +7,7 @@ the parent's data. The disk is as large as the footer says (``current_size`` of 
 
 from __future__ import annotations
 
+import os
 import struct
 from typing import BinaryIO
 
@@ -28,7 +29,6 @@ def disk_size(file: BinaryIO, label: str) -> int:
 
     :raises ImageUnacceptable: it is damaged, or needs its parent.
     """
-    length = file.seek(0, 2)
     if read(file, 0, len(_MAGIC), label) == _MAGIC:
         kind, size, place = _footer(read(file, 0, _SECTOR, label), label)
         if kind == _DIFFERENCING:
@@ -36,6 +36,7 @@ def disk_size(file: BinaryIO, label: str) -> int:
         require(kind == _DYNAMIC, label)
         _check_table(file, place, size, label)
         return size
+    length = file.seek(0, os.SEEK_END)
     footer = read(file, max(0, length - _SECTOR), _SECTOR, label)
     if not footer.startswith(_MAGIC):
         raise ImageUnacceptable(f"{label} is said to be vhd, but it is raw, or cut off at its end")

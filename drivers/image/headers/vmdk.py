@@ -36,17 +36,18 @@ _EXTENT = re.compile(r'(RW|RDONLY|NOACCESS)\s+\d+\s+(\w+)\s+"([^"]*)"(\s+\d+)?')
 _SETTING = re.compile(r"[\w.:]+\s*=.*")
 
 
-def disk_size(file: BinaryIO, label: str, types: Collection[str]) -> int:
+def disk_size(file: BinaryIO, label: str, types: Collection[str], *, is_whole: bool = True) -> int:
     """Return the size of the disk, in bytes.
 
     :param types: values of createType that are allowed.
+    :param is_whole: whether the end is there, which may have a footer.
     :raises ImageUnacceptable: it is damaged, of another type, or leads out of itself.
     """
     if read(file, 0, len(MAGIC), label) != MAGIC:
         raise ImageUnacceptable(f"{label} is a VMDK that keeps its data in other files")
     capacity, directory = _header(file, 0, label)
     _check_descriptor(_descriptor(file, label), types, label)
-    if directory == _AT_END:
+    if directory == _AT_END and is_whole:
         _check_footer(file, capacity, label)
     return capacity * _SECTOR
 

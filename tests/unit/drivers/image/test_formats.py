@@ -7,7 +7,7 @@ import io
 import struct
 import uuid
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from drivers.blockio import BlockFile
 from drivers.image import formats, qemu_img, unpacking
 from drivers.interface.errors import ImageConversionNotAllowed, ImageTooBig, ImageUnacceptable
+from drivers.interface.pace import Pace
 from flows.image import facts
 from tests.length import examples
 from tests.unit.drivers.image.disk_images import (
@@ -32,6 +33,7 @@ from tests.unit.drivers.image.disk_images import (
     with_footer,
 )
 
+_TYPES = ("monolithicSparse", "streamOptimized")
 WHOLE = DISK + bytes(SIZE - len(DISK))
 _PARENT = uuid.UUID("a8d35f2d-b30b-454d-abf7-d3d84834ab0c").bytes_le
 _LEAVES = uuid.UUID("caa16737-fa36-4d43-b3b6-33f0aa44e76b").bytes_le
@@ -233,6 +235,35 @@ class TestOthers:
         image = place.written(name, DISK + bytes(SIZE - len(DISK)) + b"more" * 128)
         with pytest.raises(ImageUnacceptable, match="holds a disk of|has more than"):
             place.fetch(image, WRITTEN[name][0])
+
+    @pytest.mark.parametrize("name", [*(set(WRITTEN) - {"vhd fixed"}), "footer"])
+    def test_a_disk_larger_than_the_volume_is_not_read_to_its_end(
+        self, place: Place, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        written = "vmdk stream" if name == "footer" else name
+        data = place.written(written, DISK + bytes(SIZE - len(DISK)) + b"more" * 128)
+        data = (with_footer(data) if name == "footer" else data)[: 8 * MIB]
+        end = 4 * MIB if name == "vhdx" else 64 * 1024
+
+        def begin(*_: object) -> Iterator[bytes]:
+            yield data[: end - 1]
+            yield data[end - 1 : end]
+            pytest.fail("it is read on")
+
+        monkeypatch.setattr(place.images, "download", begin)
+        image = {"id": "i1", "disk_format": WRITTEN[written][0]}
+        file, match = place.volume.open("r+b", buffering=0), "holds a disk of"
+        with file, pytest.raises(ImageUnacceptable, match=match):
+            place.transport.fetch(None, image, file, SIZE, "v1", Pace())
+        assert not list((place.path / "aside").glob("*"))
+
+    @pytest.mark.parametrize("name", WRITTEN)
+    def test_the_begin_of_an_image_shows_its_size_or_nothing(self, place: Place, name: str) -> None:
+        data, program_name = place.written(name), WRITTEN[name][1]
+        for length in (*range(1, 2000, 97), *range(2000, 70_000, 4099), 2 * MIB, len(data)):
+            begin = io.BytesIO(data[:length])
+            found = formats.begun_disk_size(begin, program_name, "image i1", _TYPES)
+            assert found in (None, len(DISK))
 
     def test_a_disk_that_qemu_sees_in_another_size_is_refused(
         self, place: Place, monkeypatch: pytest.MonkeyPatch
