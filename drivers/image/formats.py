@@ -16,7 +16,15 @@ from drivers.image.headers import ploop, qcow2, vdi, vhd, vhdx, vmdk
 from drivers.image.headers.fields import HeaderIncomplete, ImageBegin
 from drivers.interface.errors import ImageUnacceptable
 
-__all__ = ["HEAD", "begun_disk_size", "disk_size", "recognised", "require", "require_begin"]
+__all__ = [
+    "HEAD",
+    "begun_disk_size",
+    "disk_size",
+    "recognised",
+    "require",
+    "require_begin",
+    "require_fits",
+]
 
 RAW, PACKED = "raw", "compressed"
 """A disk as it is; the container format of an image that gzip packed as a whole."""
@@ -48,6 +56,9 @@ _DISK_SIZES: dict[str, Callable[[BinaryIO, str], int]] = {
 
 CONVERTED = frozenset(_SHOWN) - {"raw", "iso", "ami"}
 """Formats that are never raw data, by Glance's names."""
+
+AS_IT_IS = ("raw", "iso")
+"""Formats whose data is the disk, by Glance's names."""
 
 READ = frozenset(_SHOWN)
 """Formats that are read, by Glance's names."""
@@ -105,3 +116,10 @@ def begun_disk_size(
         return _DISK_SIZES[program_name](begin, label)
     except HeaderIncomplete:
         return None
+
+
+def require_fits(disk: int, size: int, label: str) -> None:
+    """Require that a disk is not larger than the volume. :raises ImageUnacceptable: it is."""
+    if disk > size:
+        text = f"holds a disk of {disk} bytes, the volume has {size}"
+        raise ImageUnacceptable(f"{label} {text}")

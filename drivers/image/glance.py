@@ -32,7 +32,7 @@ from drivers.interface.errors import (
     ImageLimitExceeded,
     ImageNotFound,
 )
-from drivers.interface.image import Image, ImageService, Locations
+from drivers.interface.image import Image, ImageService, Locations, first_bytes
 
 LOG = logging.getLogger(__name__)
 
@@ -142,6 +142,18 @@ class GlanceImages(ImageService):
         """Ask for the data."""
         return handed_over(self._chunks(image_id), data)
 
+    def begin(self, context: Any, image_id: str, length: int) -> bytes:
+        """Ask for a part of the data, or for all where a store reads no parts."""
+        label = f"image {image_id}"
+        try:
+            with _explained(f"the begin of {label} cannot be read"):
+                answer = self._data(image_id, {"Range": f"bytes=0-{length - 1}"})
+                with answer:
+                    return first_bytes(answer.data(self._rate()), length)
+        except GlanceRefused as error:
+            LOG.debug("the begin of %s is not sent as a part: %s", label, error)
+        return super().begin(context, image_id, length)
+
     def update(
         self,
         context: Any,
@@ -217,9 +229,28 @@ class GlanceImages(ImageService):
                 yield from iter(functools.partial(file.read, CHUNK), b"")
             return
 
-        def ask(server: GlanceServer, more: Mapping[str, str]) -> GlanceAnswer:
-            # A compressed transfer would take the processor's time for nothing.
-            headers = {"Accept": "application/octet-stream", "Accept-Encoding": "identity", **more}
+        def asked(more: Mapping[str, str]) -> GlanceAnswer:
+            return self._data(image_id, more, _BROKEN_PAUSE if more else None)
+
+        has_hash = functools.partial(self._has_hash, image_id)
+        attempts = conf.glance_num_retries
+        download = ContinuedDownload(label, asked, self._rate(), attempts, has_hash)
+        with _explained(f"{label} cannot be read to its end"):
+            yield from download.chunks()
+
+    def _rate(self) -> MinimumRate:
+        conf = self.conf
+        return MinimumRate(conf.glance_download_min_rate * units.Ki, conf.glance_request_timeout)
+
+    def _data(
+        self, image_id: str, more: Mapping[str, str], pause: float | None = None
+    ) -> GlanceAnswer:
+        """Ask for the data of an image, with further headers."""
+        label = f"image {image_id}"
+        # A compressed transfer would take the processor's time for nothing.
+        headers = {"Accept": "application/octet-stream", "Accept-Encoding": "identity", **more}
+
+        def ask(server: GlanceServer) -> GlanceAnswer:
             answer = server.request("GET", f"/images/{image_id}/file", label, headers=headers)
             with contextlib.ExitStack() as refused:
                 refused.enter_context(answer)
@@ -228,15 +259,7 @@ class GlanceImages(ImageService):
                 refused.pop_all()
             return answer
 
-        def asked(more: Mapping[str, str]) -> GlanceAnswer:
-            pause = _BROKEN_PAUSE if more else None
-            return self._retried(label, lambda server: ask(server, more), pause=pause)
-
-        rate = MinimumRate(conf.glance_download_min_rate * units.Ki, conf.glance_request_timeout)
-        has_hash = functools.partial(self._has_hash, image_id)
-        download = ContinuedDownload(label, asked, rate, conf.glance_num_retries, has_hash)
-        with _explained(f"{label} cannot be read to its end"):
-            yield from download.chunks()
+        return self._retried(label, ask, pause=pause)
 
     def _send(
         self, image_id: str, data: BinaryIO | Iterator[bytes], placement: dict[str, str]

@@ -30,6 +30,7 @@ from drivers.image import formats, qemu_img, unpacking, upload_formats
 from drivers.image.checked_download import checked, head_first
 from drivers.image.qemu_img import ConversionLimits
 from drivers.image.sink import ImageSink
+from drivers.image.verification import image_begin
 from drivers.image.verification.certificates import Certificates
 from drivers.image.verification.checked_images import CheckedImages
 from drivers.image.verification.signature import CERTIFICATE, CertificateCheck, SignedImages
@@ -113,6 +114,10 @@ class ImageTransport:
             raise ImageSignatureVerificationException(text)
         certificate = self._certificates.read(properties[CERTIFICATE], label)
         return CertificateCheck(label, properties, certificate)
+
+    def check_begin(self, context: Any, image: Image, size: int) -> None:
+        """Look at the begin of an image. :raises ImageUnacceptable: the image does not fit."""
+        image_begin.check(self.service, context, image, size, self._vmdk_types)
 
     def _signed(self, check: SignatureCheck | None) -> ImageService:
         service = self.service
@@ -268,7 +273,7 @@ class ImageTransport:
                     file.seek(end)
         with path.open("rb") as file:
             disk = formats.disk_size(file, found, label, self._vmdk_types)
-        _require_fits(disk, size, label)
+        formats.require_fits(disk, size, label)
         if found != "qcow2":  # whose size has one place only
             qemu_img.require_disk(path, found, disk, self._limits, _part(pace, 0.5, 0.5))
         return disk
@@ -276,7 +281,7 @@ class ImageTransport:
     def _has_fitting_begin(self, file: BinaryIO, found: str, label: str, size: int) -> bool:
         """Return whether the header is there. :raises ImageUnacceptable: it does not fit."""
         disk = formats.begun_disk_size(file, found, label, self._vmdk_types)
-        _require_fits(disk or 0, size, label)
+        formats.require_fits(disk or 0, size, label)
         return disk is not None
 
     def _store_converted(
@@ -351,12 +356,6 @@ def _stream(data: Iterator[Piece], volume: BlockFile, size: int, pace: Pace) -> 
         with pace.waiting():
             sink.write(piece)
     sink.finish(pace)
-
-
-def _require_fits(disk: int, size: int, label: str) -> None:
-    if disk > size:
-        text = f"holds a disk of {disk} bytes, the volume has {size}"
-        raise ImageUnacceptable(f"{label} {text}")
 
 
 def _append(file: BinaryIO, piece: Piece) -> int:

@@ -20,7 +20,7 @@ _CHUNK = 4 * units.Mi
 _STEP = 16 * units.Ki
 """Bytes that zlib is given at a time: it copies the rest of them at the end of each member."""
 
-_WINDOW = 16 + zlib.MAX_WBITS
+WINDOW = 16 + zlib.MAX_WBITS
 """Window of zlib that reads the header and the checksum of gzip."""
 
 
@@ -55,7 +55,7 @@ class _Member:
     """A member of gzip data, followed by others, or by zeros to the end."""
 
     def __init__(self) -> None:
-        self._zlib = zlib.decompressobj(_WINDOW)
+        self._zlib = zlib.decompressobj(WINDOW)
         self._has_more = False
         self.at_end = False
 
@@ -65,7 +65,7 @@ class _Member:
                 data = data.lstrip(b"\0")
                 if not data:
                     return
-                self._zlib, self.at_end = zlib.decompressobj(_WINDOW), False
+                self._zlib, self.at_end = zlib.decompressobj(WINDOW), False
             chunk = self._zlib.decompress(data, _CHUNK)
             if chunk:
                 yield chunk

@@ -10,7 +10,7 @@ may come from several threads at once.
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, BinaryIO, ClassVar
@@ -117,6 +117,14 @@ class ImageService(abc.ABC):
         :raises ImageError: it cannot be read, or not to its end.
         """
 
+    def begin(self, context: Any, image_id: str, length: int) -> bytes:
+        """Return the first bytes of an image; all of a shorter one. By default it is read.
+
+        :raises ImageNotFound: there is none, or it has no data.
+        :raises ImageError: it cannot be read.
+        """
+        return first_bytes(self.download(context, image_id) or (), length)
+
     @abc.abstractmethod
     def update(
         self,
@@ -184,3 +192,15 @@ class ImageService(abc.ABC):
     def download_sparse(self, context: Any, image_id: str) -> Iterator[Piece]:
         """Read an image like :meth:`download`, with its holes as such."""
         raise NotImplementedError
+
+
+def first_bytes(chunks: Iterable[bytes], length: int) -> bytes:
+    """Return the first bytes of some chunks, and close a generator that has more of them."""
+    data = bytearray()
+    for chunk in chunks:
+        data += chunk
+        if len(data) >= length:
+            break
+    if isinstance(chunks, Generator):
+        chunks.close()
+    return bytes(data[:length])

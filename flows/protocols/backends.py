@@ -113,6 +113,14 @@ class Images(Protocol):
         :raises ImageSignatureVerificationException: its certificate cannot be read or used.
         """
 
+    def check_begin(self, context: Any, image: Image, size: int) -> None:
+        """Look at the begin of an image, where that has more than the data of the disk.
+
+        :param size: of the volume, in bytes.
+        :raises ImageUnacceptable: it does not fit its description, or the volume.
+        :raises ImageError: it cannot be read.
+        """
+
     def fetch(
         self,
         context: Any,

@@ -10,7 +10,8 @@ allocate   checks that the image fits;           driver.delete_volume
            driver.clone_image, or reads the
            certificate of a signed image, clones
            a volume that keeps an unsigned one,
-           driver.create_volume
+           reads the header of an image that is
+           not raw, driver.create_volume
 download   ``downloading``; checks and writes    the image metadata goes
            the image, unless it was cloned;
            image metadata, bootable
@@ -65,6 +66,8 @@ class AllocateFromImage(create.AllocateVolume, task="allocate"):
         if ctx.resumed:
             driver.delete_volume(volume)
         made = clone_of_image.clone(ctx, volume, image)
+        if made is None:
+            image_copy.require_fitting_begin(ctx, volume, image)
         call, answer = made or ("create_volume", driver.create_volume(volume))
         create.store(ctx, volume, call, answer)
         return made is not None

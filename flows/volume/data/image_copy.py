@@ -35,6 +35,15 @@ from flows.volume.lifecycle import find
 LOG = logging.getLogger(__name__)
 
 
+def require_fitting_begin(ctx: ImageContext, volume: Record, image: Image) -> None:
+    """Look at the begin of an image that is to be read, before its volume is made.
+
+    :raises ImageUnacceptable: the header does not fit the metadata, or the volume.
+    """
+    with facts.explained(f"the begin of image {image['id']} could not be read"):
+        ctx.images.check_begin(ctx.request, image, volume.size * units.Gi)
+
+
 def from_image(
     ctx: ImageContext,
     volume: Record,

@@ -14,7 +14,8 @@ cache      chooses a volume of the cache; else
            has the cache filled, and waits for
            that without a thread
 allocate   driver.create_cloned_volume, or       driver.delete_volume
-           driver.create_volume
+           reads the header of an image that is
+           not raw, driver.create_volume
 download   ``downloading``; checks and writes    the image metadata goes
            the image, unless it was cloned;
            image metadata, bootable
@@ -149,7 +150,12 @@ class AllocateFromCache(create.AllocateVolume, task="allocate"):
     default_provides = "known"
 
     def execute(  # type: ignore[override]
-        self, ctx: CreateContext, volume_id: str, made: bool, source_id: str | None
+        self,
+        ctx: CreateContext,
+        volume_id: str,
+        image_id: str,
+        made: bool,
+        source_id: str | None,
     ) -> dict[str, str] | None:
         if made:
             return {}
@@ -161,6 +167,7 @@ class AllocateFromCache(create.AllocateVolume, task="allocate"):
             known = self._clone(ctx, volume, source_id)
             if known is not None:
                 return known
+        image_copy.require_fitting_begin(ctx, volume, facts.show(ctx, image_id))
         create.store(ctx, volume, "create_volume", ctx.driver.create_volume(volume))
         return None
 

@@ -8,7 +8,8 @@ begin      looks whether it is needed still; the     driver.delete_volume; the r
            volume's row, and quota of the internal   goes, and its quota. A volume
            tenant                                    that cannot be deleted stays
                                                      in ``error``
-allocate   driver.create_volume
+allocate   reads the header of an image that is
+           not raw, driver.create_volume
 download   ``downloading``; writes the image         temporary files go
 finish     ``available``; evicts others for which    (point of no return)
            there is no room, and adds the entry
@@ -151,12 +152,13 @@ class AllocateImageVolume(Step, task="allocate"):
     Idempotent: a second try first deletes the remains of the interrupted one.
     """
 
-    def execute(self, ctx: CreateContext, volume_id: str, fill: Fill) -> None:
+    def execute(self, ctx: CreateContext, volume_id: str, image_id: str, fill: Fill) -> None:
         if not fill["needed"]:
             return
         volume = ctx.volumes.get(volume_id)
         if ctx.resumed:
             ctx.driver.delete_volume(volume)
+        image_copy.require_fitting_begin(ctx, volume, facts.show(ctx, image_id))
         create.store(ctx, volume, "create_volume", ctx.driver.create_volume(volume))
 
 

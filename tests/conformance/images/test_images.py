@@ -85,6 +85,12 @@ class TestDownload:
     def test_chunks_are_the_data(self, images):
         assert difference(images.read(images.image(DATA)), DATA) is None
 
+    @pytest.mark.parametrize("length", [1, 5000, len(DATA) + 1])
+    def test_the_begin_is_the_same_data(self, images, length):
+        begin = images.service.begin(images.context, images.image(DATA), length)
+
+        assert difference(begin, DATA[:length]) is None
+
     def test_data_is_written_to_a_file(self, images):
         file = io.BytesIO()
         answer = images.service.download(images.context, images.image(DATA), file)

@@ -72,10 +72,16 @@ class Images:
         self.check: Any = None
         self.aside: set[str] = set()
         self.plan: dict[str, BaseException] = {}
+        self.looked_at: list[tuple[str, int]] = []
         self.placements: list[dict[str, str]] = []
 
     def for_driver(self, check: Any) -> Any:
         return self.service if check is None else (self.service, check)
+
+    def check_begin(self, context: Any, image: Any, size: int) -> None:
+        self.looked_at.append((image["id"], size))
+        if "check_begin" in self.plan:
+            raise self.plan["check_begin"]
 
     def signature_check(self, image: Any) -> Any:
         if isinstance(self.check, Exception):

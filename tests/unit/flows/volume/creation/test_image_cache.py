@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
-from drivers.interface.errors import SnapshotLimitExceeded, VolumeBackendAPIException
+from drivers.interface.errors import (
+    ImageUnacceptable,
+    SnapshotLimitExceeded,
+    VolumeBackendAPIException,
+)
 from flows import errors
 from flows.context import ImageCacheOptions
 from flows.volume.image_cache import create, evict
@@ -59,6 +63,17 @@ def run(world: World, **args: Any) -> str:
 
 def entries(world: World) -> list[tuple[str, str]]:
     return [(entry["image_id"], entry["volume_id"]) for entry in world.db.image_cache]
+
+
+def test_the_header_of_an_image_is_looked_at_before_a_volume_of_it_is_made(cloud: World) -> None:
+    cloud.images.plan["check_begin"] = ImageUnacceptable("holds a disk of 9 GiB")
+
+    outcome = cloud.run(create.flow, **ARGS)
+
+    assert outcome.failure.check(ImageUnacceptable)
+    assert cloud.images.looked_at == [("i1", 1 << 30), ("i1", 2 << 30)]  # the cache's volume first
+    assert cloud.driver.called("create_volume") == []
+    assert not cloud.db.quota.open
 
 
 def notices(world: World) -> list[tuple[str, str, str]]:

@@ -95,3 +95,24 @@ def test_an_image_that_changes_between_two_steps_is_refused(world: World) -> Non
 
     assert outcome.failure.check(ImageUnacceptable)
     assert world.driver.objects == set()
+
+
+def test_an_image_whose_header_does_not_fit_is_refused_before_its_volume_exists(
+    world: World,
+) -> None:
+    world.images.plan["check_begin"] = ImageUnacceptable("holds a disk of 9 GiB")
+
+    outcome = create(world, Options(), cloned=False)
+
+    assert outcome.failure.check(ImageUnacceptable)
+    assert world.volume()["status"] == "error"
+    assert world.messaged() == [("005", "029")]
+    assert world.scheduler.calls == []
+    assert world.driver.called("create_volume") == []
+    assert world.images.looked_at == [("i1", world.volume()["size"] << 30)]
+
+
+def test_a_clone_needs_no_look_at_the_header(world: World) -> None:
+    assert create(world, Options(), cloned=True).state == "done"
+
+    assert world.images.looked_at == []
