@@ -25,6 +25,9 @@ LOG = logging.getLogger(__name__)
 CHECK_PAUSE = 10.0
 """Seconds between two checks."""
 
+REDECLARED = 5.0
+"""Seconds after an outage of the broker in which listeners declare their queues again."""
+
 MISSING_LIMIT = 60.0
 """Seconds without consumers after which the watchdog is not notified any more."""
 
@@ -63,6 +66,7 @@ class ConsumerCheck:
         self._servers: list[ConsumingServer] = []
         self._missing_since: dict[ConsumingServer, float] = {}
         self._answers_since: float | None = None
+        self._outage = False
         self._missing: Collection[str] = ()
         self._reported = False
 
@@ -112,11 +116,13 @@ class ConsumerCheck:
         except Exception as error:  # noqa: BLE001 - the broker is away: reported elsewhere
             LOG.debug("the broker's consumers are unknown: %s", error)
             self._missing_since.pop(server, None)
-            self._answers_since = None
+            self._answers_since, self._outage = None, True
             return ()
         now = time.monotonic()
         if self._answers_since is None:
             self._answers_since = now
+        if self._outage and now - self._answers_since < REDECLARED:
+            return ()
         missing = sorted(queue for queue, count in counts.items() if not count)
         # While the broker is away, a listener waits for it inside its loop.
         stalled = now - max(server.passed, self._answers_since) > STALLED

@@ -108,6 +108,17 @@ def test_an_outage_of_the_broker_does_not_count(world: World) -> None:
     assert not world.check.lacks_consumers and world.listener.reasons == []
 
 
+def test_consumers_have_time_to_come_back_after_an_outage(world: World) -> None:
+    world.counts = None
+    world.after(10)
+    world.counts = {"topic": 0, "topic.h1": 0}
+    world.after(1)
+    assert world.listener.reasons == []
+    world.after(10)
+
+    assert len(world.listener.reasons) == 1
+
+
 def test_the_thread_goes_on_after_an_error(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

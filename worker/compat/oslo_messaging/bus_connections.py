@@ -43,7 +43,8 @@ def observe_connections(
 
         def _set_current_channel(self, new_channel: Any) -> None:
             super()._set_current_channel(new_channel)
-            if new_channel is not None:
+            # Each use of a connection begins here, also of one that the broker has closed.
+            if new_channel is not None and self.connection.connected:
                 found()
 
     pool = getattr(transport._driver, "_connection_pool", None)

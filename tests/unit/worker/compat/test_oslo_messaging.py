@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import kombu
 import kombu.exceptions
 import oslo_messaging
 import pytest
@@ -145,6 +146,19 @@ def test_connections_report_that_they_work_and_that_they_wait(transport: Any) ->
     finally:
         server.stop()
         server.wait()
+
+
+def test_a_connection_that_the_broker_has_closed_does_not_report_that_it_works(
+    transport: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = threading.Event()
+    compat.observe_connections(transport, lambda: None, found.set)
+    with transport._driver._get_connection(common.PURPOSE_SEND) as pooled:
+        found.clear()
+        monkeypatch.setattr(kombu.Connection, "connected", False)
+        pooled.connection._set_current_channel(pooled.connection.channel)
+
+    assert not found.is_set()
 
 
 def test_connections_are_observed_once(transport: Any) -> None:
