@@ -13,7 +13,7 @@ from drivers.interface.records import Record
 from flows.errors import DriverNotInitialized
 from flows.protocols.request import Request
 from worker.backends import driver_setup
-from worker.backends.directory_mark import DirectoryGuard, DirectoryMark, NotMounted
+from worker.backends.directory_mark import DirectoryGuard, DirectoryMark
 from worker.call_log import logged_call
 from worker.execution.concurrency import Limiter, blocking
 from worker.metrics.outages import OUTAGES
@@ -58,7 +58,7 @@ class BackupStoreBackend:
         self._set_up: BackupDriver | None = None
         self._reason = "it is still being set up"
         self._wanted = threading.Event()
-        self._logged: str | None = None
+        self._log = driver_setup.SetUpLog(LOG, "the store of backups cannot be used")
         self._away = False
 
     @property
@@ -129,15 +129,9 @@ class BackupStoreBackend:
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
             self._note(True)
             self._reason = f"{type(error).__name__}: {error}"
-            known, self._logged = self._reason == self._logged, self._reason
-            missing = isinstance(error, NotMounted)  # which is waited for: one line, once
-            LOG.log(
-                logging.DEBUG if known and missing else logging.ERROR,
-                "the store of backups cannot be used: %s",
-                error if missing else self._reason,
-                exc_info=None if known or driver_setup.is_refusal(error) else error,
-            )
+            self._log.failed(error, self._reason)
             return False
+        self._log.succeeded()
         self._set_up = driver
         self._driver = blocking(driver, self._limiter, measured=True)
         self._note(False)

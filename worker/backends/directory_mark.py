@@ -85,6 +85,7 @@ class DirectoryMark:
         self._backend = backend
         self._state = Path(state_path) / _FOLDER / f"{quote(backend, safe='@ ')}.json"
         self._used = used
+        self._unmarked: int | None = None
 
     def check(self, driver: Any) -> None:
         """Check the directory of a driver that is not set up yet, if it has one.
@@ -97,8 +98,16 @@ class DirectoryMark:
         try:
             self.check_directory(Path(place))
         except OSError as error:
-            # The driver's own check of the directory says more.
-            LOG.warning("%s is not marked as the directory of %s: %s", place, self._backend, error)
+            # The driver's own check of the directory says more, and each attempt comes here.
+            level = logging.DEBUG if self._unmarked == error.errno else logging.WARNING
+            self._unmarked = error.errno
+            LOG.log(
+                level,
+                "%s is not marked as the directory of %s: %s",
+                place,
+                self._backend,
+                error.strerror or error,
+            )
 
     def check_directory(self, directory: Path) -> None:
         """Find the marker of the backend, or write it at the first use.

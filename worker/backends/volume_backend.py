@@ -14,7 +14,7 @@ import tenacity
 from drivers.interface.volume import ZEROED, VolumeDriver
 from flows.errors import DriverNotInitialized
 from worker.backends import driver_setup, properties
-from worker.backends.directory_mark import DirectoryGuard, DirectoryMark, NotMounted
+from worker.backends.directory_mark import DirectoryGuard, DirectoryMark
 from worker.backends.reports.slow_statistics import StatisticsTimer
 from worker.backends.stats import StatsCheck, StatsError
 from worker.call_log import logged_call
@@ -88,7 +88,8 @@ class VolumeBackend:
         self._stats: dict[str, Any] = {}
         self._properties: dict[str, Any] = {}
         self._wanted = threading.Event()
-        self._logged: str | None = None
+        down = f"backend {name} did not come up, its operations fail"
+        self._log = driver_setup.SetUpLog(LOG, down)
 
     @property
     def service_uuid(self) -> str:
@@ -183,8 +184,10 @@ class VolumeBackend:
                 self._stats = self._checked(driver)
             self._ready(driver, self._stats)
         except BaseException as error:  # noqa: BLE001 - a driver may raise anything at all
-            self._not_up(error)
+            self._reason = f"{type(error).__name__}: {error}"
+            self._log.failed(error, self._reason)
             return False
+        self._log.succeeded()
         self._driver = blocking(driver, self._limiter, measured=True)
         self._class_name = type(driver).__name__
         version = self._stats.get("driver_version", "?")
@@ -203,16 +206,3 @@ class VolumeBackend:
         if ZEROED in stated:
             stats[ZEROED] = stated[ZEROED] is True
         return stats
-
-    def _not_up(self, error: BaseException) -> None:
-        self._reason = f"{type(error).__name__}: {error}"
-        known = self._reason == self._logged
-        self._logged = self._reason
-        missing = isinstance(error, NotMounted)  # which is waited for: one line, once
-        LOG.log(
-            logging.DEBUG if known and missing else logging.ERROR,
-            "backend %s did not come up, its operations fail: %s",
-            self.name,
-            error if missing else self._reason,
-            exc_info=None if known or driver_setup.is_refusal(error) else error,
-        )

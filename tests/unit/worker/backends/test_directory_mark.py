@@ -190,9 +190,12 @@ def test_a_directory_that_cannot_be_made_is_left_to_the_driver(
     place.directory.parent.mkdir(exist_ok=True)
     (place.directory.parent / "file").touch()
     place.directory = place.directory.parent / "file" / "volumes"
-    place.start()
+    mark = DirectoryMark(BACKEND, str(place.state), lambda: False)
+    for _ in range(3):
+        mark.check(SimpleNamespace(files_directory=lambda: str(place.directory)))
 
-    assert "is not marked as the directory of h1@local" in caplog.text
+    (line,) = caplog.messages
+    assert "is not marked as the directory of h1@local: Not a directory" in line
 
 
 class Driver:

@@ -60,7 +60,6 @@ def test_failed_attempts_are_repeated_and_the_end_is_logged(
     assert driver.attempts == 3
     assert log.messages == [
         "backend b: next attempt in 0 s",
-        "backend b: next attempt in 0 s",
         "backend b is up after 0 s",
     ]
 
@@ -107,9 +106,30 @@ def test_a_store_that_refuses_its_options_is_one_line(caplog: pytest.LogCaptureF
         raise BackupDriverException("backup_share names no share")
 
     store: Any = BackupStoreBackend.__new__(BackupStoreBackend)
-    store._make, store._logged, store._away = refuse, None, False
-    assert store.attempt() is False
+    store._make, store._away = refuse, False
+    store._log = driver_setup.SetUpLog(logging.getLogger("store"), "the store cannot be used")
+    assert [store.attempt() for _ in range(3)] == [False] * 3
 
     (record,) = caplog.records
     assert record.exc_info is None
     assert "backup_share names no share" in record.getMessage()
+
+
+def test_a_reason_is_logged_once_until_another_one_or_a_success(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = driver_setup.SetUpLog(logging.getLogger("backend"), "b did not come up")
+
+    def failed(text: str) -> None:
+        log.failed(VolumeBackendAPIException(text), text)
+
+    for text in ("no answer after 3 s", "no answer after 5 s", "no route", "no route"):
+        failed(text)
+    log.succeeded()
+    failed("no route")
+
+    assert caplog.messages == [
+        "b did not come up: no answer after 3 s",
+        "b did not come up: no route",
+        "b did not come up: no route",
+    ]
