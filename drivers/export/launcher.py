@@ -24,6 +24,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from typing import Any
@@ -39,6 +40,9 @@ _REQUEST = 65536
 
 def main() -> int:
     """Serve the connection that is the standard input."""
+    if not stat.S_ISSOCK(os.fstat(sys.stdin.fileno()).st_mode):
+        sys.stderr.write("holdfast-nbd: started by systemd, by connections to its socket\n")
+        return os.EX_USAGE
     with socket.socket(fileno=os.dup(sys.stdin.fileno())) as connection:
         request, held = _receive(connection)
         try:

@@ -46,7 +46,9 @@ def main(argv: list[str] | None = None) -> None:
     for name in backends.enabled(conf, conf.backend):
         _driver, configuration = backends.configure(conf, name)
         names[name] = configuration.processes
-    problems.refuse([*cluster_needs.faults(conf, config_files.of(conf), list(names))])
+    found = config_files.of(conf)
+    problems.refuse(backends.directory_faults(conf, found, names))
+    problems.refuse([*cluster_needs.faults(conf, found, list(names))])
     warnings = config.reviewed(conf, "volume", list(names))
     log_output.set_up(conf, PROG)
     _serve(conf, names, warnings)

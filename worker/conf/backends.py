@@ -130,6 +130,13 @@ def driver_name(conf: cfg.ConfigOpts, name: str) -> str:
     return wanted
 
 
+def driver_problem(
+    conf: cfg.ConfigOpts, found: config_files.ConfigFiles, name: str, text: str
+) -> Problem:
+    """Return a problem with the driver of a backend with which the service starts."""
+    return found.problem(_place(conf, name), _DRIVER, text, fatal=False)
+
+
 def operations_max(conf: cfg.ConfigOpts, name: str) -> int:
     """Return how many operations of a backend run at once, of each kind; 0 for no limit."""
     _register(conf, name, backend.OPTS)
@@ -166,10 +173,19 @@ def list_faults(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[P
     return problems or [problem for name in names for problem in _long_name(conf, found, name)]
 
 
-def directory_faults(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem]:
-    """Return backends with the directory of another one: only the first of them comes up."""
+def directory_faults(
+    conf: cfg.ConfigOpts, found: config_files.ConfigFiles, served: Collection[str] | None = None
+) -> list[Problem]:
+    """Return backends with the directory of another one, which stands before them in the list.
+
+    Each would report, list and audit the volumes of both.
+
+    :param served: the backends that are looked at; None means all that are enabled.
+    """
     directories = {}
     for name in conf.enabled_backends:
+        if driver_name(conf, name).startswith(f"{loading.PACKAGE}.") or found.head(name) is None:
+            continue  # Cinder's drivers are slow to load, and have no such option
         try:
             driver, configuration = configure(conf, name)
         except ConfigError:  # reported elsewhere
@@ -179,6 +195,8 @@ def directory_faults(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> l
     option = next(one for one in LocalDriver.OPTS if one.dest == "local_path")
     problems = []
     for name, first in places.shared(directories).items():
+        if served is not None and name not in served:
+            continue
         text = f"{directories[name]} is the directory of {first}, too: give each one of its own"
         section = name if _is_set(conf, name, option.dest) else SHARED
         made = found.problem(section, option, text)

@@ -75,11 +75,6 @@ class CephDriver(BackupDriver):
         known = ceph_cluster.identity(str(configuration.backup_ceph_conf or ""))
         return f"{known} {configuration.backup_ceph_pool}" if known else None
 
-    @classmethod
-    def limits(cls, configuration: Any) -> str | None:
-        """Return which packages are missing on this host."""
-        return bindings.missing() or None
-
     def check_for_setup_error(self) -> None:
         """Check the bindings, the options and the pool."""
         binding = bindings.load()

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import pytest
+from oslo_config import cfg
 
+from worker.cmd import volume as program
 from worker.conf import ConfigError, backends
 from worker.conf.check import checker, places
 from worker.rpc import topics
@@ -46,6 +48,26 @@ def test_two_backends_in_one_directory_are_named(write, first, second, line):
 
     assert problems(path) == [("b2", "local_path", line)]
     assert "is the directory of b1, too" in checker.check([path])[0].text
+
+
+@pytest.mark.parametrize("only", [[], ["b2"]])
+def test_the_second_one_does_not_start(write, tmp_path, capsys, only):
+    local = "[b1]\nvolume_driver = local\n[b2]\nvolume_driver = local\n"
+    path = write(f"{HEAD}state_path = {tmp_path}\n{local}")
+    words = [word for name in only for word in ("--backend", name)]
+
+    with pytest.raises(SystemExit) as caught:
+        program.main(["--config-file", path, *words])
+    cfg.CONF.reset()
+    assert caught.value.code == 78
+    assert "is the directory of b1, too" in capsys.readouterr().err
+
+
+def test_a_backend_without_a_section_has_no_directory(write):
+    path = write(HEAD + "[b1]\nvolume_driver = local\n")
+
+    [problem] = checker.check([path])
+    assert problem.text == "b2 has no section [b2]"
 
 
 def test_backends_with_directories_of_their_own_are_not(write):

@@ -258,7 +258,8 @@ def test_options_of_backends_have_no_effect_elsewhere(review, name):
         ("frobnicate", "unknown, so it has no effect"),
         ("osapi_volume_worker", "did you mean osapi_volume_workers?"),
         ("report_intervall", "did you mean report_interval?"),
-        ("iscsi_helper", "Cinder 29.0.0 calls it target_helper"),
+        ("iscsi_helper", "Cinder 29.0.0 calls it [backend_defaults] target_helper"),
+        ("sql_connection", "Cinder 29.0.0 calls it [database] connection"),
         ("volume_topic", "Cinder 29.0.0 has it no more"),
     ],
 )
@@ -438,3 +439,63 @@ def test_cinders_defaults_hold_in_its_own_file(write):
 )
 def test_a_file_is_cinders_by_its_name(files, theirs):
     assert defaults.are_cinders(files) is theirs
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("operation_timeout", "has no effect: backends read it from [backend_defaults]"),
+        ("volume_group", "has no effect, nor has it in Cinder: backends read it from"),
+    ],
+)
+def test_the_text_does_not_say_of_our_own_options_that_cinder_has_them(review, name, text):
+    assert only(review(f"{name} = x"), name).text.startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        (("iscsi_helper = x", ""), "calls it [backend_defaults] target_helper"),
+        (("", "iscsi_helper = x"), "calls it target_helper"),
+    ],
+)
+def test_the_new_name_has_the_section_that_is_read(review, place, told):
+    head, section = place
+
+    assert only(
+        review(head, "cinder.volume.drivers.lvm.LVM", section), "iscsi_helper"
+    ).text.endswith(told)
+
+
+def test_a_shared_host_needs_no_advice_where_backends_have_their_own(review):
+    shared = f"\n[{BACKEND}]\nbackend_host = h2"
+    [found] = [
+        one
+        for one in review("", section="backend_host = h1" + shared).findings
+        if one.entry.section == BACKEND
+    ]
+
+    assert found.text == "has no effect, nor has it in Cinder"
+
+
+@pytest.mark.parametrize("name", ["netapp_login", "storpool_templat"])
+def test_a_driver_of_another_project_may_have_options_like_those_of_cinders(review, name):
+    finding = only(review("", "maker.cinder.Driver", f"{name} = x"), name)
+
+    assert finding.kind is AssignmentKind.ELSEWHERE
+
+
+@pytest.mark.parametrize(
+    ("more", "kind"),
+    [
+        ("", AssignmentKind.TAKEN),
+        ("[service_user]\nauth_type = password\n", AssignmentKind.ELSEWHERE),
+    ],
+)
+def test_the_account_of_the_api_is_ours_where_there_is_no_other(review, more, kind):
+    api = "[keystone_authtoken]\nauth_type = password\nmemcached_servers = m:1"
+    found = review("image_service = glance", section=more + api)
+    read = {e.entry.option: e.kind for e in found.findings if e.entry.section[:8] == "keystone"}
+
+    assert read["auth_type"] is kind
+    assert read["memcached_servers"] is AssignmentKind.ELSEWHERE

@@ -29,6 +29,8 @@ _AGAIN = "Make the changes that are listed above before the move, and run this a
 
 _INSTALL = "Install the missing packages in the environment of these services: "
 
+_INSTALL_OTHERS = "Install the packages that are listed above."
+
 _SERVICES = ("cinder-volume", "cinder-backup")
 """Cinder's programs that do the same work."""
 
@@ -59,10 +61,12 @@ class Report:
         review = self._found.review
         kinds = _kinds()
         unknown = {f.problem for f in review.of_kind(kinds.UNKNOWN)} if review else set()
-        others = [p for p in self._found.problems if not p.fatal]
+        missing = [*self._found.missing]
+        others = [p for p in self._found.problems if not p.fatal and p not in missing]
         yield from self._head()
         yield from self._served()
         yield from self._part("To change before the move", "bad", self._errors)
+        yield from self._part("To install before the move", "bad", missing)
         yield from self._part(
             "Done otherwise, or without effect", "undone", [p for p in others if p not in unknown]
         )
@@ -93,7 +97,7 @@ class Report:
         store = _store(conf)
         if store is not None and not self._makes_backups(conf):
             store += "; does not start with these options"
-        yield _INDENT + (store or f"{conf.backup_driver}: no driver for it")
+        yield _INDENT + (store or f"{conf.backup_driver}; cannot be loaded")
 
     def _part(self, title: str, kind: str, problems: Sequence[Problem]) -> Iterator[str]:
         if not problems:
@@ -132,13 +136,15 @@ class Report:
             yield from _wrapped(step, _INDENT, f"{number}. ")
 
     def _steps(self) -> Iterator[str]:
-        if self._found.installation:
-            yield f"{_INSTALL}{self._found.installation}"
+        if command := self._found.installation:
+            yield _INSTALL + command.replace(" ", "\N{NO-BREAK SPACE}")
+        elif self._found.missing:
+            yield _INSTALL_OTHERS
         if self.prevents:
             yield _AGAIN
             return
         conf = self._found.conf
-        asked = " ".join(f"--config-file {file}" for file in self._files)
+        asked = " ".join(f"--config-file {os.path.abspath(file)}" for file in self._files)
         state = conf.state_path if conf is not None else "state_path"
         names = list(conf.enabled_backends) if conf is not None else []
         yield (
@@ -232,7 +238,7 @@ def _running(programs: Sequence[str]) -> str:
     if not found:
         return ""
     shown = ", ".join(f"{name} (process {pid})" for name, pid in found)
-    return f" On this host runs {shown}."
+    return f" Still running on this host: {shown}."
 
 
 def _processes() -> Iterator[tuple[int, str]]:

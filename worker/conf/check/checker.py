@@ -51,12 +51,14 @@ class Examination:
     :param conf: as it was read; None where it could not be.
     :param review: the effect of each assignment; None where they could not be read.
     :param installation: the command that installs packages which are missing; may be empty.
+    :param missing: those of the problems that a missing package causes, after the start.
     """
 
     problems: list[Problem]
     conf: cfg.ConfigOpts | None = None
     review: Review | None = None
     installation: str = ""
+    missing: tuple[Problem, ...] = ()
 
 
 def check(files: Sequence[str], operations: Collection[str] = ()) -> list[Problem]:
@@ -70,6 +72,7 @@ def examine(files: Sequence[str], operations: Collection[str] = ()) -> Examinati
     :param operations: the names of operations, for the limits of their time; empty: any name.
     """
     review, installation = None, ""
+    missing: tuple[Problem, ...] = ()
     try:
         found = config_files.ConfigFiles(files)
         conf = cfg.ConfigOpts()
@@ -84,10 +87,12 @@ def examine(files: Sequence[str], operations: Collection[str] = ()) -> Examinati
             review = Review(conf, found)
             problems += _names(review)
             installation = packages.command(conf, found)
+            missing = tuple(packages.missing(conf, found))
+            problems += missing
     except ConfigError as error:
         return Examination([error.problem])
     problems = sorted(set(problems), key=lambda problem: (problem.file or "", problem.line or 0))
-    return Examination(problems, conf if review else None, review, installation)
+    return Examination(problems, conf if review else None, review, installation, missing)
 
 
 def early(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem]:

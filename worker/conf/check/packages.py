@@ -9,8 +9,10 @@ from collections.abc import Iterator
 
 from oslo_config import cfg
 
+from drivers.backup.ceph import binding
 from worker.conf import backends, image_signatures
 from worker.conf.check.config_files import ConfigFiles
+from worker.conf.check.problems import Problem
 from worker.conf.option_groups import backup, compute, tracing
 
 _DATABASES = {"mysql+pymysql": "mysql", "mysql": "mysql", "postgresql": "postgresql"}
@@ -46,6 +48,12 @@ _MODULES = {
 """A module of each extra and of each package."""
 
 
+_STORES = ("s3", "swift")
+"""Stores of backups whose library is an extra of the same name."""
+
+_RBD = "cinder.volume.drivers.rbd."
+
+
 def command(conf: cfg.ConfigOpts, found: ConfigFiles) -> str:
     """Return the command that installs all that is missing; empty where nothing is."""
     extras = [one for one in dict.fromkeys(_extras(conf, found)) if _is_missing(one)]
@@ -54,6 +62,25 @@ def command(conf: cfg.ConfigOpts, found: ConfigFiles) -> str:
         return ""
     wanted = [f"holdfast[{','.join(extras)}]"] if extras else []
     return f"pip install {' '.join(map(shlex.quote, [*wanted, *packages]))}"
+
+
+def missing(conf: cfg.ConfigOpts, found: ConfigFiles) -> list[Problem]:
+    """Return the drivers that start and do not come up, as a package of theirs is missing."""
+    problems = []
+    if text := _of_store(backup.ours(conf.backup_driver)):
+        problems.append(found.problem("DEFAULT", backup.DRIVER, text, fatal=False))
+    for name in conf.enabled_backends:
+        if backends.driver_name(conf, name).startswith(_RBD) and (text := binding.missing()):
+            problems.append(backends.driver_problem(conf, found, name, text))
+    return problems
+
+
+def _of_store(store: str) -> str:
+    if store == "ceph":
+        return binding.missing()
+    if store in _STORES and _is_missing(store):
+        return f"{_MODULES[store]} is not installed: pip install 'holdfast[{store}]'"
+    return ""
 
 
 def _extras(conf: cfg.ConfigOpts, found: ConfigFiles) -> Iterator[str]:
@@ -70,7 +97,7 @@ def _extras(conf: cfg.ConfigOpts, found: ConfigFiles) -> Iterator[str]:
     if conf.tracing.enabled:
         yield "otel-grpc" if conf.tracing.protocol == tracing.GRPC else "otel"
     store = backup.ours(conf.backup_driver)
-    if store in ("s3", "swift"):
+    if store in _STORES:
         yield store
     for section in ("database", "journal"):
         scheme = str(conf[section].connection or "").partition("://")[0]

@@ -64,7 +64,8 @@ def _database(address: str) -> str | None:
     except ValueError:
         return "has a port that is not a number"
     except ImportError as error:
-        return f"{url.drivername} needs a Python package that is not installed: {error.name}"
+        text = f"{url.drivername} needs a Python package that is not installed: "
+        return text + _PACKAGES.get(url.drivername, str(error.name))
     if "@" in (url.host or ""):
         return "an @ in a name or password is written %40"
     if url.port is not None and not 0 < url.port < 65536:
@@ -129,6 +130,12 @@ _TRIALS: dict[str, Callable[[Any, Any, Any], object]] = {
     "psycopg": lambda api, _args, named: api.conninfo.make_conninfo(**named),
 }
 """By driver: reads the arguments of a connection, which it does not make."""
+
+_PACKAGES = {
+    scheme: f"pip install 'holdfast[{scheme.partition('+')[0]}]'"
+    for scheme in ("mysql", "mysql+pymysql", "postgresql", "postgresql+psycopg2")
+}
+"""By scheme of a database: the command that installs the driver of our choice."""
 
 _NOTIFICATIONS = ("oslo_messaging_notifications", "transport_url")
 

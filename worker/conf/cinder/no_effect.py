@@ -53,7 +53,7 @@ BACKEND: dict[str, str] = {
 """Options of backends, with the reason why our own drivers do without them."""
 
 SECTIONS: dict[str, str] = {
-    "oslo_reports": "there are no reports on signals: the log has the stack of a hanging operation",
+    "oslo_reports": "SIGUSR2 has a process report its state here, [monitoring] report_directory",
     "oslo_versionedobjects": "objects are read by a codec of our own",
     "profiler": "requests are not traced by osprofiler",
     "profiler_jaeger": "requests are not traced by osprofiler",

@@ -22,10 +22,28 @@ _SWITCHES = {"profiler": "enabled"}
 _ALIKE = 0.75
 """How like a known name an unknown one is that may have meant it, from 0 to 1."""
 
-_NOT_SHARED = "has no effect, nor has it in Cinder: write it into the section of each backend"
+_NOT_SHARED = "has no effect, nor has it in Cinder"
+_OWN_SECTIONS = ": write it into the section of each backend"
+
+_TOKENS = "keystone_authtoken"
+_ACCOUNT = ("auth_type", "auth_plugin", "auth_section")
+"""Options that say that a section has an account."""
+
+_LOGIN = frozenset(
+    (
+        *_ACCOUNT,
+        *("auth_url", "username", "user_id", "password", "project_name", "project_id"),
+        *("user_domain_name", "user_domain_id", "project_domain_name", "project_domain_id"),
+        *("region_name", "cafile", "certfile", "keyfile", "insecure", "timeout"),
+    )
+)
+"""Options of an account."""
 
 _KNOWN_PACKAGES = ("cinder.", "drivers.")
 """Packages of drivers whose options are known."""
+
+_OF_ALL_BACKENDS = [*(option.dest for option in backend.OPTS), *unrelated.BASE]
+"""Options of which a name in the section of another project's driver may be a misspelling."""
 
 _MOST_LINES = 12
 """Of warnings at a start."""
@@ -134,7 +152,8 @@ class Review:
                 if entry.option is not None:
                     yield self._of_the_service(entry, entry.option)
             elif section == table.BACKEND and entry.option in backend.OWN:
-                yield AssignmentFinding(AssignmentKind.OTHERWISE, entry, _NOT_SHARED)
+                advice = "" if self._is_in_each_backend(entry.option) else _OWN_SECTIONS
+                yield AssignmentFinding(AssignmentKind.OTHERWISE, entry, _NOT_SHARED + advice)
             elif section in self._backends:
                 if entry.option is not None:
                     yield self._of_a_backend(entry, entry.option)
@@ -158,7 +177,7 @@ class Review:
                 reader = unrelated.DRIVERS
             return AssignmentFinding(AssignmentKind.ELSEWHERE, entry, reader=reader)
         if self._table.find(table.BACKEND, name) or name in self._known[names.OF_BACKENDS]:
-            text = "has no effect, nor has it in Cinder: backends read it from [backend_defaults]"
+            text = self._misplaced(table.BACKEND, name, "backends read it from [backend_defaults]")
             return AssignmentFinding(AssignmentKind.OTHERWISE, entry, text)
         if self._is_of_a_foreign_store(entry.option):
             return AssignmentFinding(AssignmentKind.ELSEWHERE, entry, reader=unrelated.FOREIGN)
@@ -183,21 +202,34 @@ class Review:
         self, entry: ConfigEntry, name: str, option: table.Option | None
     ) -> AssignmentFinding:
         """Judge an option of a backend whose driver, as far as it is known, has none of it."""
+        section = entry.section.lower()
+        foreign = AssignmentFinding(AssignmentKind.ELSEWHERE, entry, reader=unrelated.FOREIGN)
         if option is not None:
+            if self._is_foreign(section):
+                return foreign
             return AssignmentFinding(
                 AssignmentKind.OTHERWISE, entry, "the driver of this backend does not have it"
             )
         if self._table.find("DEFAULT", name) or name in self._known["default"]:
-            text = "has no effect, nor has it in Cinder: it is read from [DEFAULT]"
+            text = self._misplaced("DEFAULT", name, "it is read from [DEFAULT]")
             return AssignmentFinding(AssignmentKind.OTHERWISE, entry, text)
         if self._passed_over and entry.section.lower() == table.BACKEND:
             return AssignmentFinding(
                 AssignmentKind.TAKEN, entry
             )  # it may be of a driver that is not loaded here
-        finding = self._unknown(entry, name, entry.section.lower())
-        if self._is_foreign(entry.section.lower()) and "did you mean" not in finding.text:
-            return AssignmentFinding(AssignmentKind.ELSEWHERE, entry, reader=unrelated.FOREIGN)
-        return finding
+        if self._is_foreign(section) and not plugins.guess(name, _OF_ALL_BACKENDS, _ALIKE):
+            return foreign
+        return self._unknown(entry, name, section)
+
+    def _misplaced(self, section: str, name: str, place: str) -> str:
+        """Return the text on an option that stands in a section where nothing reads it."""
+        in_cinder = ", nor has it in Cinder" if self._table.find(section, name) else ""
+        return f"has no effect{in_cinder}: {place}"
+
+    def _is_in_each_backend(self, name: str) -> bool:
+        """Return whether each enabled backend sets an option in its own section."""
+        setting = {entry.section.lower() for entry in self._found.entries if entry.option == name}
+        return {backend.lower() for backend in self._conf.enabled_backends} <= setting
 
     def _of_a_section(
         self, entry: ConfigEntry, section: str, reported: set[str]
@@ -206,6 +238,8 @@ class Review:
         if section == "key_manager" and entry.option in refused.KEYS:
             return self._refused(entry, refused.KEYS[entry.option], None)
         reader = unrelated.SECTIONS.get(section) or self._elsewhere.get(section)
+        if section == _TOKENS and entry.option in _LOGIN and self._logs_in_as_the_api():
+            return AssignmentFinding(AssignmentKind.TAKEN, entry)
         if reader is None and section in self._known:
             return self._of_ours(entry, section)
         if section in no_effect.SECTIONS:
@@ -256,6 +290,8 @@ class Review:
         text = "unknown, so it has no effect"
         if name in unrelated.RENAMED:
             new = unrelated.RENAMED[name]
+            if section == "default" and self._table.find(table.BACKEND, new):
+                new = f"[{table.BACKEND}] {new}"
             text += f"; Cinder {self.release} " + (f"calls it {new}" if new else "has it no more")
         else:
             near = self._table.sections.get("DEFAULT" if section == "default" else section, ())
@@ -267,6 +303,12 @@ class Review:
         if section == "default":
             return unrelated.SERVICE
         return self._table.sections[table.BACKEND] if section in self._backends else ()
+
+    def _logs_in_as_the_api(self) -> bool:
+        """Return whether Glance is asked with the account that checks the tokens of the API."""
+        own = ("service_user", "glance")
+        accounts = {e.section.lower() for e in self._found.entries if e.option in _ACCOUNT}
+        return self._conf.image_service == "glance" and accounts.isdisjoint(own)
 
     def _is_of_a_foreign_store(self, name: str | None) -> bool:
         """Return whether a store of another project has registered an option as it was loaded."""

@@ -112,6 +112,7 @@ RENAMED: dict[str, str] = {
     "iscsi_port": "target_port",
     "iscsi_protocol": "target_protocol",
     "iscsi_target_prefix": "target_prefix",
+    "min_pool_size": "",
     "lock_path": "[oslo_concurrency] lock_path",
     "log_format": "logging_context_format_string",
     "notification_driver": "[oslo_messaging_notifications] driver",

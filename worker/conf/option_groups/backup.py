@@ -38,7 +38,7 @@ CINDER = {
 _MODULES = {path.rpartition(".")[0]: path for path in CINDER}
 """The modules of these classes, which some files name in the place of the class."""
 
-_DRIVER = cfg.StrOpt(
+DRIVER = cfg.StrOpt(
     "backup_driver",
     default="posix",
     help="Where backups are kept: 'posix' in a directory, 'nfs' in a mounted share, 's3' in a "
@@ -49,7 +49,7 @@ _DRIVER = cfg.StrOpt(
 )
 
 OPTS = [
-    _DRIVER,
+    DRIVER,
     cfg.IntOpt(
         "backup_workers",
         default=1,
@@ -166,7 +166,7 @@ def limits(conf: cfg.ConfigOpts) -> list[Problem]:
     text = found.limits(Settings(conf))
     if not text:
         return []
-    return [config_files.of(conf).problem("DEFAULT", _DRIVER, text, fatal=False)]
+    return [config_files.of(conf).problem("DEFAULT", DRIVER, text, fatal=False)]
 
 
 def driver_class(conf: cfg.ConfigOpts) -> tuple[type[BackupDriver], tuple[str, ...]]:
@@ -178,14 +178,14 @@ def driver_class(conf: cfg.ConfigOpts) -> tuple[type[BackupDriver], tuple[str, .
     """
     wanted = _class_path(conf.backup_driver)
     if (refusal := refused.store(wanted)) is not None:
-        raise ConfigError(config_files.of(conf).problem("DEFAULT", _DRIVER, str(refusal)))
+        raise ConfigError(config_files.of(conf).problem("DEFAULT", DRIVER, str(refusal)))
     try:
         found = _load(CINDER.get(wanted, wanted))
     except plugins.LoadError as error:
-        raise ConfigError(config_files.of(conf).problem("DEFAULT", _DRIVER, str(error))) from error
+        raise ConfigError(config_files.of(conf).problem("DEFAULT", DRIVER, str(error))) from error
     if not (isinstance(found, type) and issubclass(found, BackupDriver)):
         text = f"{wanted} is not a backup driver (drivers.interface.backup.BackupDriver)"
-        raise ConfigError(config_files.of(conf).problem("DEFAULT", _DRIVER, text))
+        raise ConfigError(config_files.of(conf).problem("DEFAULT", DRIVER, text))
     conf.register_opts(found.OPTS)
     wrapped = getattr(found, "cinders", found)
     own = f"{wrapped.__module__}.{wrapped.__qualname__}"

@@ -106,6 +106,13 @@ def volume(folder: Path) -> str:
     return str(path)
 
 
+def test_by_hand_it_says_who_starts_it(capfd: pytest.CaptureFixture[str]) -> None:
+    done = subprocess.run([sys.executable, "-c", _LAUNCH], stdin=subprocess.DEVNULL, check=False)
+
+    assert done.returncode == os.EX_USAGE
+    assert capfd.readouterr().err.startswith("holdfast-nbd: started by systemd")
+
+
 class TestStart:
     def test_the_launcher_starts_the_server(self, folder: Path, unit: Socket) -> None:
         require_programs("qemu-nbd")
