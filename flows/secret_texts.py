@@ -27,13 +27,19 @@ _IN_URL = re.compile(r"((?:://|,)[^/@\s:,]*:)[^/\s,]+(@)")
 """The password of each host of a URL, up to its last @: it may have one that is not escaped."""
 
 _ASSIGNED = re.compile(
-    r"""(?<![\w.-])([\w.-]{1,64})(\s?=\s?['"]?|['"]\s?:\s?[bu]?['"]|:\s)([^\s'",;&]+)"""
+    r"""(?<![\w.-])([\w.-]{1,64})(\s?=\s?['"]?|['"]\s?:\s?[bu]?['"]|:\s[bu]?['"]|:\s)([^\s'",;&]+)"""
 )
-"""Names and values that oslo.utils does not know: ``name=value``, a dict, and a header."""
+"""Names and values that oslo.utils does not know: ``name=value``, a dict, YAML, and a header."""
+
+_ARGUMENT = re.compile(
+    r"(--[\w-]{0,64}(?:password|passwd|secret|token)\s+)[^\s-][^\s]*", re.IGNORECASE
+)
+"""An argument of a command."""
 
 _KEYS = (
     *("secret_key", "access_key", "auth_key", "api_key", "private_key", "hmac_key"),
-    "passphrase",
+    *("passphrase", "password", "passwd", "secret", "token", "apikey"),
+    *("sessionid", "session_id", "signature"),
 )
 """Ends of names whose values are secrets."""
 
@@ -47,6 +53,7 @@ _AUTHORIZATION = re.compile(
 def masked_text(text: str) -> str:
     """Return a text with its secrets masked."""
     shown = _IN_URL.sub(rf"\1{MASK}\2", _IN_JSON.sub(_masked_field, text))
+    shown = _ARGUMENT.sub(rf"\1{MASK}", shown)
     shown = _AUTHORIZATION.sub(rf"\1{MASK}", _ASSIGNED.sub(_masked_assignment, shown))
     return str(strutils.mask_password(shown, MASK))
 
@@ -57,9 +64,14 @@ def _masked_field(found: re.Match[str]) -> str:
 
 def _masked_assignment(found: re.Match[str]) -> str:
     name = found[1].lower().replace("-", "_")
-    # A sentence may follow the name of an option and a colon, but not the name of a header.
-    secret = name in _HEADERS or (found[2] != ": " and name.endswith(_KEYS))
+    secret = name in _HEADERS or (name.endswith(_KEYS) and not _begins_a_sentence(found))
     return f"{found[1]}{found[2]}{MASK}" if secret else found[0]
+
+
+def _begins_a_sentence(found: re.Match[str]) -> bool:
+    """Return whether words follow the name of an option and a colon, not its value."""
+    after = found.string[found.end() : found.end() + 1]
+    return found[2].strip() == ":" and (after == " " or found[3].isalpha())
 
 
 def masked_value(value: Any) -> Any:

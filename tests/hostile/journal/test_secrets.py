@@ -299,6 +299,14 @@ def test_a_message_that_cannot_be_read_is_kept_without_its_secrets(
         f"X-Auth-Token: {SECRET}",
         f"Authorization: Bearer {SECRET}",
         f"{{'Authorization': b'Basic {SECRET}'}}",
+        f"auth_token: '{SECRET}'",
+        f'password: "{SECRET}", user: x',
+        f"password: {SECRET}",
+        f"API-Key: {SECRET}\nnext",
+        f"PGPASSWORD={SECRET} psql",
+        f"passwd={SECRET}&apikey={SECRET}&sessionid={SECRET}",
+        f"array --chap-secret {SECRET} --os-password {SECRET}",
+        f"https://store/o?X-Amz-Signature={SECRET}",
     ],
 )
 def test_texts_are_masked(text: str) -> None:
@@ -311,6 +319,8 @@ def test_texts_are_masked(text: str) -> None:
         "[backup] backup_s3_store_secret_key: is not set",
         "volume 1 is on host@lvm#pool = 3, x-openstack-request-id: req-1",
         "Authorization: failed",
+        "password: wrong",
+        "a password: chmod o-rwx /etc/holdfast/1.conf",
         "keyring=/etc/ceph/ceph.client.cinder.keyring",
     ],
 )
