@@ -103,12 +103,19 @@ def mask() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def log_level() -> Iterator[None]:
-    """Keep the level of the log: with debug lines, each later test costs twice the time."""
+def root_logger() -> Iterator[None]:
+    """Keep the level and the handlers of the log, which each later test pays for.
+
+    With debug lines it costs twice the time. Programs, which tests run within this process, log to
+    the standard error of their test: a handler that stays prints a traceback for each later line.
+    """
     root = logging.getLogger()
-    before = root.level
+    level, handlers = root.level, list(root.handlers)
     yield
-    root.setLevel(before)
+    if root.level != level:  # to set it empties the caches of all loggers
+        root.setLevel(level)
+    for handler in set(root.handlers).difference(handlers):
+        root.removeHandler(handler)
 
 
 @pytest.fixture(autouse=True)
