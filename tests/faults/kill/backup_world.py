@@ -40,9 +40,9 @@ class BackupWorld(World):
     queue = f"cinder-backup.{NODE}"
     target = oslo_messaging.Target(exchange="openstack", topic="cinder-backup", server=NODE)
 
-    def __init__(self, servers: Servers, folder: Path) -> None:
+    def __init__(self, servers: Servers, folder: Path, *, forked: bool = False) -> None:
         self.store = folder / "b"
-        super().__init__(servers, folder)
+        super().__init__(servers, folder, forked=forked)
         self.work = self.service.directory / "state" / "backup-work"
         self._helper = Service(
             folder / "h",
@@ -50,6 +50,7 @@ class BackupWorld(World):
             database=self.database_url,
             backends={BACKEND: self.backend("local")},
             sections={"DEFAULT": {"executor_thread_pool_size": 200}, **BUS},
+            forked=forked,
         )
 
     def backend(self, driver: str) -> dict[str, Any]:

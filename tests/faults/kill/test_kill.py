@@ -32,13 +32,13 @@ DISPATCHERS = {"volume": volume_dispatcher, "backup": backup_dispatcher}
 
 @pytest.fixture(params=FRONTS)
 def campaign(
-    request: pytest.FixtureRequest, servers: Servers, chance: random.Random
+    request: pytest.FixtureRequest, servers: Servers, chance: random.Random, forked: bool
 ) -> Iterator[Campaign]:
     """A service of its own, in a directory whose name leaves room for sockets; its ways."""
     require(Broker, MariaDB)
     kind, known = FRONTS[request.param]
     with tempfile.TemporaryDirectory(prefix="hfk-", dir="/tmp") as name:
-        world = kind(servers, Path(name))
+        world = kind(servers, Path(name), forked=forked)
         world.start()
         made = Campaign(world, chance, say=print)
         made.discover(known, most=FAILING)

@@ -59,7 +59,10 @@ _GROUPS = ("groups", "group_snapshots", "consistencygroups", "cgsnapshots")
 
 
 class World(Rows):
-    """RabbitMQ, MariaDB, a directory of volumes, and a victim between them."""
+    """RabbitMQ, MariaDB, a directory of volumes, and a victim between them.
+
+    :param forked: start the victim by a fork of a process that has its modules, without imports.
+    """
 
     module = "tests.faults.kill.victim"
     driver = "tests.faults.kill.victim.Driver"
@@ -68,7 +71,8 @@ class World(Rows):
 
     target = oslo_messaging.Target(exchange="openstack", topic=f"cinder-volume.{HOST}", server=NODE)
 
-    def __init__(self, servers: Servers, folder: Path) -> None:
+    def __init__(self, servers: Servers, folder: Path, *, forked: bool = False) -> None:
+        self.forked = forked
         self.points = folder / "points"
         self.volumes = folder / "v"  # short: it is part of a socket's path
         self._broker, self._folder = servers.broker, folder
@@ -87,6 +91,7 @@ class World(Rows):
             module=self.module,
             backends={BACKEND: self.backend(self.driver)},
             sections=self.sections(folder),
+            forked=forked,
         )
         self._transport = oslo_messaging.get_rpc_transport(_durable(), url=self.bus)
         self._client = oslo_messaging.get_rpc_client(
@@ -140,7 +145,13 @@ class World(Rows):
         """Return a second service with the configuration of the victim, not started yet."""
         folder = self._folder / "standby"
         shutil.rmtree(folder, ignore_errors=True)
-        made = Service(folder, bus=self.bus, database=self.database_url, module=self.module)
+        made = Service(
+            folder,
+            bus=self.bus,
+            database=self.database_url,
+            module=self.module,
+            forked=self.forked,
+        )
         made.config.write_text(self.service.config.read_text())
         return made
 
