@@ -23,6 +23,11 @@ ACCOUNTS = ("service_user", "glance", "keystone_authtoken")
 LOCATION_ACCOUNTS = ("glance", "service_user", "keystone_authtoken")
 """The same for locations, which Cinder asks for with the account in [glance]."""
 
+NO_ACCOUNT = (
+    "there is no account for Glance: give [service_user], [glance] or [keystone_authtoken] an "
+    "auth_type, with a user and a password"
+)
+
 _REGION = "region_name"
 _GLANCE = "glance"
 
@@ -44,8 +49,10 @@ class GlanceServer:
 
     @property
     def account(self) -> str:
-        """The section of the account."""
-        return keystone.account(self._conf, self._accounts) or self._accounts[0]
+        """The section of the account. :raises ImageCopyFailure: none has one."""
+        if (found := keystone.account(self._conf, self._accounts)) is None:
+            raise ImageCopyFailure(NO_ACCOUNT)
+        return found
 
     @property
     def name(self) -> str:
@@ -93,12 +100,13 @@ class GlanceServer:
     def _connected(self) -> Any:
         with self._lock:
             if self._session is None:
-                self._session = _session(self._conf, self.account)
+                with_account = self._conf.auth_strategy == "keystone"
+                self._session = _session(self._conf, self.account if with_account else None)
             return self._session
 
 
-def _session(conf: Any, account: str) -> Any:
-    if conf.auth_strategy == "keystone":
+def _session(conf: Any, account: str | None) -> Any:
+    if account is not None:
         try:
             return keystone.session(conf, account, **_tls(conf))
         except Exception as error:

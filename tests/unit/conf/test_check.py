@@ -217,6 +217,24 @@ def test_an_image_service_whose_library_is_missing(write, monkeypatch):
     assert problem.endswith("needs keystoneauth1: pip install 'holdfast[glance]'")
 
 
+@pytest.mark.parametrize(
+    ("options", "section", "count"),
+    [
+        ("image_service = glance", "[service_user]", 1),
+        ("image_service = glance", "[glance]\nauth_section = other", 0),
+        ("image_service = glance\nauth_strategy = noauth", "[service_user]", 0),
+        ("image_service = directory", "[service_user]", 0),
+    ],
+)
+def test_an_image_service_without_an_account(write, options, section, count):
+    driver = "[b1]\nvolume_driver = noop\n"
+    path = write(f"[DEFAULT]\nenabled_backends = b1\n{options}\n{section}\n{driver}")
+
+    found = check([path])
+    assert len([one for one in found if "there is no account for Glance" in one.text]) == count
+    assert not any(one.fatal for one in found)
+
+
 def test_an_account_for_nova_without_the_library(write, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(

@@ -176,6 +176,7 @@ def _further(
         partial(image_cache.warnings, conf, found),
         partial(image_locations.warnings, conf, found),
         partial(image_signatures.warnings, conf, found),
+        partial(image_locations.account_warnings, conf, found),
         partial(clone_uploads.warnings, conf, found),
         partial(_idle, conf, found),
         partial(_store, conf),

@@ -14,7 +14,7 @@ from worker.conf.check.config_files import ConfigEntry, ConfigFiles
 from worker.conf.check.problems import Problem
 from worker.conf.cinder import names, no_effect, refused, table, unrelated
 from worker.conf.cinder.refused import BACKUP, BOTH, RefusedOption
-from worker.conf.option_groups import backend, backup
+from worker.conf.option_groups import backend, backup, compute
 
 _SWITCHES = {"profiler": "enabled"}
 """Sections that mean something only if this option of them is true."""
@@ -26,12 +26,9 @@ _NOT_SHARED = "has no effect, nor has it in Cinder"
 _OWN_SECTIONS = ": write it into the section of each backend"
 
 _TOKENS = "keystone_authtoken"
-_ACCOUNT = ("auth_type", "auth_plugin", "auth_section")
-"""Options that say that a section has an account."""
-
 _LOGIN = frozenset(
     (
-        *_ACCOUNT,
+        *compute.ACCOUNT,
         *("auth_url", "username", "user_id", "password", "project_name", "project_id"),
         *("user_domain_name", "user_domain_id", "project_domain_name", "project_domain_id"),
         *("region_name", "cafile", "certfile", "keyfile", "insecure", "timeout"),
@@ -307,7 +304,7 @@ class Review:
     def _logs_in_as_the_api(self) -> bool:
         """Return whether Glance is asked with the account that checks the tokens of the API."""
         own = ("service_user", "glance")
-        accounts = {e.section.lower() for e in self._found.entries if e.option in _ACCOUNT}
+        accounts = {e.section.lower() for e in self._found.entries if e.option in compute.ACCOUNT}
         return self._conf.image_service == "glance" and accounts.isdisjoint(own)
 
     def _is_of_a_foreign_store(self, name: str | None) -> bool:

@@ -12,7 +12,7 @@ from worker.conf.check.problems import Problem
 
 GROUP, OPTS = Nova.GROUP, Nova.OPTS
 
-_ACCOUNT = ("auth_type", "auth_plugin", "auth_section")
+ACCOUNT = ("auth_type", "auth_plugin", "auth_section")
 """Options of keystoneauth, each of which says that there is an account."""
 
 
@@ -23,7 +23,7 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
 
 def accounts(found: ConfigFiles) -> list[ConfigEntry]:
     """Return the assignments that say that there is an account."""
-    return [e for e in found.entries if e.section.lower() == GROUP and e.option in _ACCOUNT]
+    return [e for e in found.entries if e.section.lower() == GROUP and e.option in ACCOUNT]
 
 
 def faults(conf: cfg.ConfigOpts, found: ConfigFiles) -> list[Problem]:

@@ -16,7 +16,7 @@ from worker.conf.check.problems import ConfigError
 SERVICES = "holdfast.image_services"
 """Entry points of image services."""
 
-_SERVICE = cfg.StrOpt(
+SERVICE = cfg.StrOpt(
     "image_service",
     default="directory",
     help="The image service: 'directory' on this host, 'glance' (which needs keystoneauth1: "
@@ -24,7 +24,7 @@ _SERVICE = cfg.StrOpt(
 )
 
 OPTS = [
-    _SERVICE,
+    SERVICE,
     cfg.StrOpt(
         "image_conversion_dir",
         default="$state_path/conversion",
@@ -103,13 +103,13 @@ def service_class(conf: cfg.ConfigOpts) -> type[ImageService]:
     try:
         found = plugins.load(wanted, SERVICES, "image service")
     except plugins.LoadError as error:
-        raise ConfigError(config_files.of(conf).problem("DEFAULT", _SERVICE, str(error))) from error
+        raise ConfigError(config_files.of(conf).problem("DEFAULT", SERVICE, str(error))) from error
     if not (isinstance(found, type) and issubclass(found, ImageService)):
         text = f"{wanted} is not an image service (drivers.interface.image.ImageService)"
-        raise ConfigError(config_files.of(conf).problem("DEFAULT", _SERVICE, text))
+        raise ConfigError(config_files.of(conf).problem("DEFAULT", SERVICE, text))
     conf.register_opts(found.OPTS)
     try:
         found(conf).check()
     except ImageError as error:
-        raise ConfigError(config_files.of(conf).problem("DEFAULT", _SERVICE, str(error))) from error
+        raise ConfigError(config_files.of(conf).problem("DEFAULT", SERVICE, str(error))) from error
     return found

@@ -10,6 +10,7 @@ from oslo_config import cfg
 
 from drivers.image.glance import GlanceImages
 from drivers.image.glance_client import glance_server
+from drivers.interface.errors import ImageCopyFailure
 
 pytest.importorskip("keystoneauth1")
 
@@ -24,9 +25,8 @@ def connect(tmp_path):
         conf = cfg.ConfigOpts()
         conf.register_opts(GlanceImages.OPTS)
         conf(["--config-file", str(place)], default_config_files=[])
-        return glance_server._session(
-            conf, glance_server.GlanceServer(conf, None).account
-        ), glance_server._place(conf)
+        server = glance_server.GlanceServer(conf, None)
+        return server._connected(), glance_server._place(conf)
 
     return connect
 
@@ -47,6 +47,11 @@ def test_the_first_section_with_an_account_is_used(connect, sections, used):
     session, _ = connect("\n".join(f"[{section}]\n{account(section)}" for section in sections))
 
     assert session.auth._username == used
+
+
+def test_a_missing_account_is_named_before_keystone_is_asked(connect):
+    with pytest.raises(ImageCopyFailure, match="no account for Glance: give .service_user"):
+        connect("[service_user]\nsend_service_user_token = true\n")
 
 
 @pytest.mark.parametrize(
