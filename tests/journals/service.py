@@ -145,8 +145,8 @@ class Service:
 
         :returns: how many operations were taken over.
         """
-        taken = self.operations.load_unfinished()
-        self.operations.resume()
+        taken = self.operations.resumed.load_unfinished()
+        self.operations.resumed.start()
         self.wait(flow)
         return taken
 
@@ -155,8 +155,8 @@ class Service:
 
         :returns: how many operations were taken over.
         """
-        self.operations.resume()
-        taken = self.operations.schedule_resume(detail)
+        self.operations.resumed.start()
+        taken = self.operations.resumed.schedule(detail)
         self.wait(str(detail.uuid))
         return int(taken)
 

@@ -80,7 +80,7 @@ class RequestHandler:
             text = "was kept without the passwords and tokens that its reverts may need"
             raise RequestRefused(f"flow {flow} {text}: remove its remains on the backend")
         detail = self._until_available(lambda: self._journal.revert_again(flow))
-        self._operations.schedule_resume(detail)
+        self._operations.resumed.schedule(detail)
         return "the reverts that failed are repeated"
 
     def resume(self, flow: str) -> str:
@@ -97,7 +97,7 @@ class RequestHandler:
         if (detail.meta or {}).get("when_cut_short", "revert") == "revert":
             raise RequestRefused(f"the caller of {detail.name} is gone: send the request again")
         _require_operation(detail)
-        self._operations.schedule_resume(self._until_available(lambda: self._journal.reopen(flow)))
+        self._operations.resumed.schedule(self._until_available(lambda: self._journal.reopen(flow)))
         return "it is run once more from its beginning"
 
     def _load(self, flow: str) -> FlowDetail:

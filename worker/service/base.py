@@ -242,7 +242,7 @@ def make_adopter(
         *(slot.adoption, slot.apart, own, lease.times),
         lambda flows: base.journal_retry.until_available(lambda: journal.load_each(flows)),
         functools.partial(_claim_work, base, moved),
-        operations.resume_adopted,
+        operations.resumed.adopt,
         base.stopping,
     )
 

@@ -315,14 +315,14 @@ class Service:
         if identity.first:
             names = (identity.host, identity.slot, identity.slots)
             slot_locks.adopt(base.journal, base.slot_locks, *names)
-        if count := parts.operations.load_unfinished():
+        if count := parts.operations.resumed.load_unfinished():
             LOG.info("%d interrupted operations resume", count)
         return count
 
     @staticmethod
     def _resume(parts: Parts) -> None:
         """Resume interrupted operations concurrently with new ones."""
-        parts.operations.resume()
+        parts.operations.resumed.start()
         if parts.adopter is not None:
             parts.adopter.start()
         if parts.base.identity.first:

@@ -100,11 +100,11 @@ def test_a_start_takes_little_memory_and_sets_them_aside(bench: Bench, forged: F
     flows, good = forge_large(forged), forged.entry()
 
     def load() -> None:
-        assert bench.operations.load_unfinished() == 1
+        assert bench.operations.resumed.load_unfinished() == 1
 
     assert peak_of(load) < ALLOWED
-    bench.operations.load_unfinished()
-    bench.operations.resume()
+    bench.operations.resumed.load_unfinished()
+    bench.operations.resumed.start()
     bench.ended(good)
 
     assert {one.flow for one in bench.journal.entries(among=[states.FAILURE])} == set(flows)
@@ -167,7 +167,7 @@ def test_an_entry_as_large_as_possible_is_set_aside(bench: Bench, forged: Forger
     flow = forged.entry("bad")
     meta = {"more": [0] * (STRUCTURE_MAX - 3)}
     forged.column(flow, "meta", json.dumps(meta))
-    assert bench.operations.load_unfinished() == 0
+    assert bench.operations.resumed.load_unfinished() == 0
 
     assert bench.state(flow) == states.FAILURE
 

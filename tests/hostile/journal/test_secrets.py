@@ -175,8 +175,8 @@ def test_a_late_revert_gets_what_the_first_one_got(
         messages.call(bench.intake, message, {})
     assert SECRET not in rows(tmp_path)
     runs[0].ended.set()
-    bench.operations._revert_late(runs[0])
-    bench.operations.resume()
+    bench.operations.resumed.revert_late(runs[0])
+    bench.operations.resumed.start()
     until(lambda: len(SEEN) == 2 and bench.operations.find(runs[0].flow) is None, 30, "the revert")
 
     assert SEEN[0] == SEEN[1] == (CONNECTOR, {**CONNECTOR, "mode": "rw"})

@@ -30,8 +30,8 @@ _JSON = st.recursive(
 def start(bench: Bench, good: int) -> None:
     """Resume what the journal holds, and wait for the end of the good entries."""
     flows = [entry.flow for entry in bench.journal.entries() if entry.resource == "volume good"]
-    assert bench.operations.load_unfinished() == good == len(flows)
-    bench.operations.resume()
+    assert bench.operations.resumed.load_unfinished() == good == len(flows)
+    bench.operations.resumed.start()
     for flow in flows:
         bench.ended(flow)
     assert set(GATE.ran) == {"good"}
@@ -143,8 +143,8 @@ def test_the_class_of_a_stored_error_is_not_imported(bench: Bench, forged: Forge
     }
     forged.column(flow, "state", states.RUNNING)
     forged.task(flow, state="REVERTING", intention="REVERT", failure=json.dumps(failure))
-    assert bench.operations.load_unfinished() == 1
-    bench.operations.resume()
+    assert bench.operations.resumed.load_unfinished() == 1
+    bench.operations.resumed.start()
     bench.ended(flow, states.REVERTED)
 
     [entry] = bench.journal.entries(among=[states.REVERTED])

@@ -22,13 +22,11 @@ from typing import Any, Protocol
 from taskflow.persistence.models import FlowDetail
 
 from flows.engine.flow_run import FlowRun, Outcome
-from flows.errors import FlowError, OperationCancelled, ProcessStopping, RunInterrupted
-from flows.factories import NotOfThisVersion
+from flows.errors import FlowError, ProcessStopping, RunInterrupted
 from worker.execution import orderly_stop
 from worker.execution.executor import Executor
 from worker.execution.fairness.fair_executor import FairExecutor
 from worker.execution.fairness.project_limits import UNLIMITED, ProjectLimits
-from worker.execution.pools import resume_pool
 from worker.execution.pools.call_pool import NOT_BEGUN, Accept, CallPool
 from worker.execution.pools.deferred_runs import DeferredRuns
 from worker.execution.pools.pool_limits import (
@@ -40,13 +38,11 @@ from worker.execution.pools.pool_limits import (
     WaitingLimits,
 )
 from worker.execution.pools.resume_pool import ResumePool
+from worker.execution.pools.resumed_operations import ResumedOperations
 from worker.execution.pools.thread_pool import FairPool, PoolCounts, ThreadPool
 from worker.execution.resource_queue import ResourceQueue, Ticket
 from worker.execution.retry import JournalRetry
 from worker.execution.runs.operation_run import OperationRun
-from worker.journal import interruptions
-from worker.journal.entries.stored_operation import operation_of
-from worker.journal.errors import JournalError, UnreadableEntry
 from worker.journal.journal import Journal
 from worker.metrics.definitions import WAIT_SECONDS
 from worker.metrics.measurements import MEASURED
@@ -117,7 +113,17 @@ class OperationPool:
         self.calls = CallPool(
             ThreadPool("call", max(threads, CALL_THREADS), *most), self, queue, stopping
         )
-        self._resumed = ResumePool(projects)
+        self._resume_pool = ResumePool(projects)
+        self.resumed = ResumedOperations(
+            executor,
+            journal,
+            journal_retry,
+            self._resume_pool,
+            self._transfers.executor,
+            self._enqueue,
+            slot=slot,
+            stopping=stopping,
+        )
         self._guard = threading.Lock()
         self._runs: dict[str, OperationRun] = {}
         self._deferred = DeferredRuns(journal, journal_retry, queue, limits.most)
@@ -201,58 +207,6 @@ class OperationPool:
         """Note that the turn of a call has ended."""
         self._notify_capacity()
 
-    def load_unfinished(self) -> int:
-        """Schedule the interrupted operations of the slot for a resume, and return how many.
-
-        New operations on the same resources wait for them. They run after :meth:`resume`.
-        """
-        details = self._journal_retry.until_available(lambda: self._journal.unfinished(self._slot))
-        return sum(self.schedule_resume(detail) for detail in details)
-
-    def resume_adopted(self, details: Iterable[FlowDetail]) -> int:
-        """Resume interrupted operations of another slot beside new ones; return how many.
-
-        As after a restart, those that were interrupted before resume in groups.
-        """
-        self._resumed.hold()
-        try:
-            return sum(self.schedule_resume(detail) for detail in details)
-        finally:
-            self._resumed.start()
-
-    def schedule_resume(self, detail: FlowDetail) -> bool:
-        """Resume an operation, or continue its reverts, when its turn comes.
-
-        :returns: False where this version has no such operation, and leaves its journal entry;
-            an entry that no version has written is set aside.
-        """
-        try:
-            operation = operation_of(detail)
-        except NotOfThisVersion as error:
-            flow = f"flow {detail.uuid} of slot {self._slot}"
-            LOG.error("%s cannot be resumed by this version and is left: %s", flow, error)
-            return False
-        except UnreadableEntry as unreadable:
-            reason = str(unreadable)
-            self._journal_retry.until_available(
-                lambda: self._journal.set_aside(detail.uuid, reason, detail)
-            )
-            return False
-        undo = detail.meta.get("undo")
-        cancelled = OperationCancelled(str(undo)) if undo else None
-        run = OperationRun(operation, detail, resumed=True, cancelled=cancelled)
-        candidate = resume_pool.ResumeCandidate.of(
-            run, interruptions.of(detail), self._executor.max_resumes()
-        )
-        pool = self._transfers.executor if operation.moves_data else None
-        run.pack()
-        self._enqueue(run, functools.partial(self._resumed.submit, candidate, pool=pool))
-        return True
-
-    def resume(self) -> None:
-        """Start the scheduled operations: the driver is up."""
-        self._resumed.start()
-
     def threads(self) -> Iterator[tuple[str, PoolCounts]]:
         """Yield the pools of threads for new operations, with their names."""
         yield "casts", self._slow
@@ -311,7 +265,7 @@ class OperationPool:
         for pool in (self._slow, self._quick, self._transfers):
             pool.close()
         self.calls.close()
-        self._resumed.close()
+        self._resume_pool.close()
         self._executor.close()
         try:
             drained = self._executor.drained(grace, urgent)
@@ -327,7 +281,7 @@ class OperationPool:
 
     def _fair(self) -> Iterator[FairExecutor]:
         """Yield all threads that projects share."""
-        for pool in (self._slow, self._quick, self._transfers, self._resumed):
+        for pool in (self._slow, self._quick, self._transfers, self._resume_pool):
             yield pool.executor
 
     def _pool_of(self, operation: Operation) -> FairPool:
@@ -423,21 +377,7 @@ class OperationPool:
     def _execute(self, run: OperationRun) -> Outcome:
         """Run an operation that holds its locks."""
         run.has_turn = run.has_thread = run.has_begun = True
-        return self._executor.run(run, self._revert_late)
-
-    def _revert_late(self, run: OperationRun) -> None:
-        """Revert the effect of a driver call that returned after its operation had ended."""
-        run.ended.wait()
-        if self._stopping.is_set():
-            return
-        try:
-            detail = self._journal_retry.until_available(
-                lambda: self._journal.revert_again(run.flow, run.detail)
-            )
-            self.schedule_resume(detail)
-        except JournalError as error:
-            text = "%s ended late, its effect may be left: %s; %s"
-            LOG.error(text, run.operation, error, run.next_step)
+        return self._executor.run(run, self.resumed.revert_late)
 
 
 def _bound(run: OperationRun) -> AbstractContextManager[None]:

@@ -239,7 +239,7 @@ def until(condition: Callable[[], bool]) -> None:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     GATE.reset()
     made = Bench(World(tmp_path), tmp_path)
-    made.operations.resume()
+    made.operations.resumed.start()
     yield made
     made.close()
 
@@ -252,7 +252,7 @@ def bench_of(tmp_path: Path) -> Iterator[Callable[[int], Bench]]:
     def make(most_bytes: int) -> Bench:
         GATE.reset()
         made.append(Bench(World(tmp_path), tmp_path, most_bytes))
-        made[0].operations.resume()
+        made[0].operations.resumed.start()
         return made[0]
 
     yield make
@@ -372,8 +372,8 @@ class TestDeferredOperations:
         go.set()
         until(lambda: bench.operations.find(first) is None)
         following = Bench(World(tmp_path), tmp_path)
-        following.operations.load_unfinished()
-        following.operations.resume()
+        following.operations.resumed.load_unfinished()
+        following.operations.resumed.start()
 
         for flow in (first, *flows):
             following.ended(flow)
@@ -580,8 +580,8 @@ class TestStop:
         assert bench.state(running) == states.SUSPENDED
         assert bench.state(waiting) == states.PENDING
         again = Bench(World(tmp_path), tmp_path)
-        assert again.operations.load_unfinished() == 2
-        again.operations.resume()
+        assert again.operations.resumed.load_unfinished() == 2
+        again.operations.resumed.start()
         again.ended(running)
         again.ended(waiting)
         again.close()
@@ -613,7 +613,7 @@ class TestStop:
         operation = Operation(note, ("volume", "v1"), {"name": "a"})
         detail = bench.journal.accept(uuid.uuid4().hex, SLOT, operation)
         assert detail is not None
-        bench.operations.load_unfinished()
+        bench.operations.resumed.load_unfinished()
         until(lambda: GATE.ran == ["a"])
         return str(detail.uuid)
 

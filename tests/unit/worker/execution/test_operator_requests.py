@@ -34,6 +34,7 @@ class Flows:
         self.stored: dict[str, Any] = {}
         self.running: dict[str, Any] = {}
         self.calls: list[tuple[str, Any]] = []
+        self.resumed = self
 
     def load(self, flow: str) -> Any:
         if flow not in self.stored:
@@ -94,7 +95,7 @@ class TestHandler:
         flows.add(states.FAILURE)
         handler.revert("f1")
 
-        assert flows.calls == [("revert_again", "f1"), ("schedule_resume", "f1")]
+        assert flows.calls == [("revert_again", "f1"), ("schedule", "f1")]
 
     @pytest.mark.parametrize(
         ("state", "text"), [(states.REVERTED, "was reverted"), (states.SUCCESS, "has ended")]
@@ -111,7 +112,7 @@ class TestHandler:
         flows.add(state, when_cut_short="finish")
         handler.resume("f1")
 
-        assert flows.calls == [("reopen", "f1"), ("schedule_resume", "f1")]
+        assert flows.calls == [("reopen", "f1"), ("schedule", "f1")]
 
     @pytest.mark.parametrize("factory", ["os:system", "flows.volume.newer:flow", None])
     def test_an_entry_without_an_operation_is_not_run(self, handler, flows, factory):

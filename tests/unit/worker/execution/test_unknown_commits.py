@@ -27,7 +27,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.setattr(retry, "RETRY_FIRST", 0.01)
     GATE.reset()
     made = Bench(World(tmp_path), tmp_path)
-    made.operations.resume()
+    made.operations.resumed.start()
     yield made
     made.close()
 
