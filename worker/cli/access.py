@@ -11,6 +11,7 @@ import datetime
 import functools
 import logging
 import re
+import shutil
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ from worker import file_access
 from worker.cli.lookup.candidates import SHOWN, Candidates
 from worker.cli.lookup.errors import CommandError as CommandError
 from worker.cli.lookup.errors import NoJournal as NoJournal
-from worker.cli.output import colour
+from worker.cli.output import colour, table_width
 from worker.cli.output.printable_errors import with_printable_errors
 from worker.journal.entries.listed_entry import concerns
 from worker.printable import printable
@@ -303,6 +304,13 @@ class _Printed:
 
 class Lister(_WithAccess, _Printed, CliffLister):
     """A command that prints rows."""
+
+    def produce_output(self, parsed_args: argparse.Namespace, columns: Any, data: Any) -> int:
+        """Print columns and rows, in the width of a terminal where they are for a person."""
+        if parsed_args.formatter == "table" and self.app.stdout.isatty():
+            width = shutil.get_terminal_size().columns
+            columns, data = table_width.fitted(list(columns), [*map(list, data)], width)
+        return super().produce_output(parsed_args, columns, data)
 
 
 class ShowOne(_WithAccess, _Printed, CliffShowOne):
