@@ -32,6 +32,10 @@ from tests.servers import forked as forked_programs
 pytest_plugins = ["tests.length", "tests.leftovers"]
 
 _HAS_FAILED = pytest.StashKey[bool]()
+_ENDED = pytest.StashKey[int]()
+
+MODULES = 10
+"""After how many modules of tests the objects that are left are kept from the collector."""
 
 DATABASES = ("sqlite", "mysql", "postgresql")
 
@@ -77,6 +81,24 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, object, object]:
+    """Keep the garbage collector from objects that outlive several modules of tests, too.
+
+    Imports and caches of libraries grow to as many objects as there were collected tests.
+    """
+    done = yield
+    if nextitem is not None and nextitem.path != item.path:
+        stash = item.config.stash
+        stash[_ENDED] = ended = stash.get(_ENDED, 0) + 1
+        if ended % MODULES == 0:
+            gc.collect()
+            gc.freeze()
+    return done
 
 
 def require(*kinds: type[Server]) -> None:
