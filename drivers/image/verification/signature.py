@@ -52,8 +52,9 @@ class CertificateCheck(SignatureCheck):
         name = _HASHES.get(str(properties[HASH]))
         if name is None:
             raise self._refusal(f"its hash {properties[HASH]!s:.40} is not known")
+        text = "".join(str(properties[SIGNATURE]).split())  # base64 -w 76 breaks its lines
         try:
-            self._signature = base64.b64decode(str(properties[SIGNATURE]), validate=True)
+            self._signature = base64.b64decode(text, validate=True)
         except ValueError as error:
             raise self._refusal("it is not in base64") from error
         self._key = self._public_key(certificate)

@@ -98,6 +98,15 @@ class TestCheck:
         with pytest.raises(ImageSignatureVerificationException, match="not verified to the end"):
             wrong.require_right()
 
+    def test_a_signature_in_several_lines(self, signer: Signer) -> None:
+        known = signer.properties(DATA)
+        lines = base64.encodebytes(base64.b64decode(known["img_signature"])).decode()
+        assert "\n" in lines.strip()
+
+        made = check(signer, {**known, "img_signature": f" {lines} "})
+        made.update(DATA)
+        made.finish()
+
     @pytest.mark.parametrize("name", ["SHA-224", "SHA-384", "SHA-512"])
     def test_each_hash(self, signer: Signer, name: str) -> None:
         made = check(signer, signer.properties(DATA, name))
