@@ -202,7 +202,7 @@ class TestFetch:
         self, transport: Any, volume: Path, monkeypatch: Any
     ) -> None:
         def endless() -> Any:
-            yield b"QFI\xfb" + bytes(MIB)
+            yield struct.pack(">4sI12xI", b"QFI\xfb", 2, 16) + bytes(MIB)
             while True:
                 yield bytes(MIB)
 
