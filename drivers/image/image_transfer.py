@@ -29,7 +29,7 @@ from drivers.blockio import BlockFile
 from drivers.image import formats, qemu_img, unpacking, upload_formats
 from drivers.image.checked_download import checked, head_first
 from drivers.image.qemu_img import ConversionLimits
-from drivers.image.sink import ImageSink
+from drivers.image.sink import ImageSink, stream
 from drivers.image.verification import image_begin
 from drivers.image.verification.certificates import Certificates
 from drivers.image.verification.checked_images import CheckedImages
@@ -152,7 +152,7 @@ class ImageTransport:
                 self._require_conversion(image)
             found, data = self._disk(self._signed(check), context, image, size, pace)
             if found == formats.RAW:
-                _stream(data, volume, size, pace)
+                stream(data, volume, size, pace)
             else:
                 self._fetch_converted(image, found, data, volume, size, key, pace)
 
@@ -347,15 +347,6 @@ class ImageTransport:
 
     def _raw_path(self, key: str) -> Path:
         return self._directory / f"image-{Path(key).name}.raw"
-
-
-def _stream(data: Iterator[Piece], volume: BlockFile, size: int, pace: Pace) -> None:
-    with pace.waiting():
-        sink = ImageSink(volume, size)
-    for piece in data:
-        with pace.waiting():
-            sink.write(piece)
-    sink.finish(pace)
 
 
 def _append(file: BinaryIO, piece: Piece) -> int:

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 
 from drivers import block_copy
 from drivers.blockio import BlockFile
 from drivers.image.pieces import length_of
+from drivers.interface.errors import ImageSignatureVerificationException
 from drivers.interface.image import Hole, Piece
 from drivers.interface.pace import Pace
 
@@ -44,9 +46,32 @@ class ImageSink:
         """Skip data that was written to the volume by other means."""
         self._at += length
 
+    def remove(self, pace: Pace) -> None:
+        """Write zeros over the data of the image, and flush them to the disk."""
+        block_copy.clear(0, self._at, self._volume, pace)
+        with pace.waiting():
+            self._volume.flush()
+
     def finish(self, pace: Pace) -> None:
         """Write zeros over old data behind the image, and flush everything to the disk."""
         if not self.is_zero:
             block_copy.clear_from(self._at, self._volume, pace)
         with pace.waiting():
             self._volume.flush()
+
+
+def stream(data: Iterator[Piece], volume: BlockFile, size: int, pace: Pace) -> None:
+    """Write an image's data over a volume, and none of it where its signature is wrong.
+
+    :param size: of the volume, in bytes.
+    """
+    with pace.waiting():
+        sink = ImageSink(volume, size)
+    try:
+        for piece in data:
+            with pace.waiting():
+                sink.write(piece)
+    except ImageSignatureVerificationException:
+        sink.remove(pace)
+        raise
+    sink.finish(pace)

@@ -164,6 +164,7 @@ class TestDownload:
         assert self.fetch(images, signer, tmp_path, DATA).startswith(DATA)
         with pytest.raises(ImageSignatureVerificationException):
             self.fetch(images, signer, tmp_path, b"other data")
+        assert (tmp_path / "volume").read_bytes() == bytes(MIB)
 
     def test_by_a_driver(self, images: Any, signer: Signer) -> None:
         image = images.create(None, {"disk_format": "raw"}, io.BytesIO(DATA))
