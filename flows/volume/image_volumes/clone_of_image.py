@@ -74,7 +74,7 @@ def _by_driver(
     :returns: whether it made one, and its columns.
     :raises DriverReturnedRubbish: the answer is neither a pair nor a dict nor None.
     """
-    driver, service = ctx.driver, ctx.images.service
+    driver, service = ctx.driver, ctx.images.for_driver(None)  # some copy data all the same
     arguments: tuple[Any, ...] = (volume, locations, image["id"], image, service)
     if next(iter(inspect.signature(driver.clone_image).parameters), "") == "context":
         arguments = (ctx.request, volume, locations, image, service)

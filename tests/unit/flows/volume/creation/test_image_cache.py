@@ -257,7 +257,7 @@ class TestMisses:
     def test_a_kill_when_the_fill_is_asked_for_loses_nothing(
         self, cloud: World, moment: str
     ) -> None:
-        cloud.strike_at(3, moment)
+        cloud.strike_at(4, moment)
         with pytest.raises(Killed):
             cloud.run(create.flow, **ARGS)
         assert cloud.effects[-1] == "operations.fill_image_cache"

@@ -76,10 +76,17 @@ def test_a_driver_that_copies_images_gets_checked_data(world: World) -> None:
     checked = SimpleNamespace()
     world.images.for_driver = lambda _check: checked  # type: ignore[method-assign]
     world.driver.copy_image_to_volume = lambda *args: given.append(args[2])  # type: ignore[method-assign]
+    clone = world.driver.clone_image
+
+    def clone_image(*args: Any) -> Any:
+        given.append(args[4])
+        return clone(*args)
+
+    world.driver.clone_image = clone_image  # type: ignore[method-assign]
 
     assert create(world, Options(), cloned=False).state == "done"
 
-    assert given == [checked]
+    assert given == [checked, checked]
 
 
 def test_an_image_that_changes_between_two_steps_is_refused(world: World) -> None:
