@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from typing import BinaryIO, cast
 
 from drivers.disk_formats import HEAD, recognised
-from drivers.image.headers import ploop, qcow2, vdi, vhd, vhdx, vmdk
+from drivers.image.headers import ploop, qcow2, qcow2_tables, vdi, vhd, vhdx, vmdk
 from drivers.image.headers.fields import HeaderIncomplete, ImageBegin
 from drivers.interface.errors import ImageUnacceptable
 
@@ -24,6 +24,7 @@ __all__ = [
     "require",
     "require_begin",
     "require_fits",
+    "require_whole",
 ]
 
 RAW, PACKED = "raw", "compressed"
@@ -56,6 +57,13 @@ _DISK_SIZES: dict[str, Callable[[BinaryIO, str], int]] = {
 
 CONVERTED = frozenset(_SHOWN) - {"raw", "iso", "ami"}
 """Formats that are never raw data, by Glance's names."""
+
+_WHOLE: dict[str, Callable[[BinaryIO, str], None]] = {
+    "qcow2": qcow2_tables.require_whole,
+    "vdi": vdi.require_whole,
+    "parallels": ploop.require_whole,
+}
+"""Formats of which QEMU reads zeros behind the end of the file."""
 
 AS_IT_IS = ("raw", "iso")
 """Formats whose data is the disk, by Glance's names."""
@@ -99,6 +107,15 @@ def disk_size(
     if program_name == _VMDK:
         return vmdk.disk_size(file, label, vmdk_types)
     return _DISK_SIZES[program_name](file, label)
+
+
+def require_whole(file: BinaryIO, program_name: str, label: str) -> None:
+    """Require that nothing was cut off an image whose header was checked.
+
+    :raises ImageUnacceptable: its tables lead behind its end.
+    """
+    if program_name in _WHOLE:
+        _WHOLE[program_name](file, label)
 
 
 def begun_disk_size(

@@ -273,7 +273,8 @@ class ImageTransport:
                     file.seek(end)
         with path.open("rb") as file:
             disk = formats.disk_size(file, found, label, self._vmdk_types)
-        formats.require_fits(disk, size, label)
+            formats.require_fits(disk, size, label)
+            formats.require_whole(file, found, label)
         if found != "qcow2":  # whose size has one place only
             qemu_img.require_disk(path, found, disk, self._limits, _part(pace, 0.5, 0.5))
         return disk

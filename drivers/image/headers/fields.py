@@ -5,9 +5,15 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
+from array import array
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from drivers.interface.errors import ImageUnacceptable
+
+_TOGETHER = 64 * 1024
+"""Bytes of a table that are read at a time."""
 
 
 class HeaderIncomplete(Exception):
@@ -58,3 +64,25 @@ def require(sensible: bool, label: str) -> None:
     """:raises ImageUnacceptable: a field has a value that no program writes."""
     if not sensible:
         raise ImageUnacceptable(f"{label} has a header that makes no sense")
+
+
+def entries(
+    file: BinaryIO, at: int, count: int, kind: str, byteorder: str, label: str
+) -> Iterator[int]:
+    """Yield the entries of a table. :raises ImageUnacceptable: the image ends before the table.
+
+    :param kind: of an entry, as for ``array``.
+    """
+    size, at_once = array(kind).itemsize, _TOGETHER // array(kind).itemsize
+    for first in range(0, count, at_once):
+        length = size * min(at_once, count - first)
+        part = array(kind, read(file, at + size * first, length, label))
+        if byteorder != sys.byteorder:
+            part.byteswap()
+        yield from part
+
+
+def require_byte(file: BinaryIO, place: int, label: str) -> None:
+    """:raises ImageUnacceptable: the image ends before a byte to which its tables lead."""
+    if place >= file.seek(0, os.SEEK_END):
+        raise ImageUnacceptable(f"{label} is cut off: it has no byte {place}")
