@@ -226,6 +226,8 @@ def _long_name(
     conf: cfg.ConfigOpts, found: config_files.ConfigFiles, name: str
 ) -> Iterator[Problem]:
     _register(conf, name, backend.OPTS)
+    if option_values.wrong(conf, [(name, _HOST)], found):  # reported with the others
+        return
     own = conf[name][_HOST.dest]
     if text := places.too_long("cinder-volume", own or conf.host, name):
         place = (name, _HOST) if own else ("DEFAULT", _NODE)

@@ -23,8 +23,8 @@ def prepare(conf: cfg.ConfigOpts) -> str:
     path: str = conf.state_path
     try:
         os.makedirs(path, mode=0o750, exist_ok=True)
-    except OSError as error:
-        text = f"{path} cannot be made: {error.strerror}"
+    except (OSError, ValueError) as error:
+        text = f"{path} cannot be made: {getattr(error, 'strerror', error)}"
         raise ConfigError(config_files.of(conf).problem("DEFAULT", _PATH, text)) from None
     if not os.access(path, os.W_OK | os.X_OK):
         text = f"{path} cannot be written by user {file_access.us()}"

@@ -257,3 +257,12 @@ def test_reloaded_value_is_seen(load, write):
     conf.mutate_config_files()
 
     assert (before, found.height) == (2, 3)
+
+
+@pytest.mark.parametrize("host", ["a@b", ""])
+def test_a_host_that_is_no_part_of_an_address_is_named(load, tmp_path, host):
+    text = f"[DEFAULT]\nenabled_backends = b1\n[b1]\nbackend_host = {host}\n"
+
+    with pytest.raises(ConfigError) as caught:
+        backends.configure(load(text), *backends.enabled(load(text)))
+    assert str(caught.value).startswith(f"{tmp_path}/holdfast.conf:4: [b1] backend_host: ")

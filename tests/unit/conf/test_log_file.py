@@ -105,3 +105,19 @@ def test_a_level_that_cannot_be_set_is_an_error_with_its_line(write, pair):
     [problem] = [one for one in problems if one.option == "default_log_levels"]
     assert (problem.line, problem.fatal) == (3, True)
     assert problem.text.startswith(f"{pair!r} is not logger=LEVEL")
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("logging_default_format_string", "%(nope)s"),
+        ("logging_context_format_string", "%(message"),
+    ],
+)
+def test_a_format_that_no_line_fits_is_an_error_with_its_line(write, option, text):
+    """The library prints a traceback in place of each line."""
+    head = f"[DEFAULT]\nenabled_backends = b1\n{option} = {text}\n[b1]\nvolume_driver = noop\n"
+
+    [problem] = [one for one in checker.check([write(head)]) if one.option == option]
+    assert (problem.line, problem.fatal) == (3, True)
+    assert problem.text.startswith("is no format: ")

@@ -178,6 +178,22 @@ def test_a_directory_of_files_is_read(load, write, tmp_path):
             " did you mean rabbit?",
         ),
         (
+            "[database]\nconnection = sqlite:////etc/passwd\n",
+            "2: [database] connection: /etc/passwd is no database of SQLite",
+        ),
+        (
+            "[database]\nconnection = sqlite:////etc\n",
+            "2: [database] connection: /etc is a directory: name a file in it",
+        ),
+        (
+            "[coordination]\nbackend_url = etcd3+http://u:sesame@h:port\n",
+            "2: [coordination] backend_url: has a port that is not a number between 0 and 65535",
+        ),
+        (
+            "[coordination]\nbackend_url = redis://u:sesame@h:99999\n",
+            "2: [coordination] backend_url: has a port that is not a number between 0 and 65535",
+        ),
+        (
             "[coordination]\nbackend_url = fil:///sesame\n",
             "2: [coordination] backend_url: nothing here can open fil://; did you mean file?",
         ),

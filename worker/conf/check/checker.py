@@ -211,6 +211,8 @@ def _relations(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Pr
         problems.append(found.problem("DEFAULT", options["host"], text))
     if text := log_file.level_fault(conf.default_log_levels):
         problems.append(found.problem("DEFAULT", options["default_log_levels"], text))
+    for name, text in log_file.format_faults(conf).items():
+        problems.append(found.problem("DEFAULT", options[name], text))
     if path := conf.log_config_append:
         fault = log_file.fault(path)
         if text := fault or log_file.silence(path):

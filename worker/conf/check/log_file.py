@@ -13,6 +13,9 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from oslo_config import cfg
+from oslo_log import formatters
+
 LOGGERS = ("worker", "flows", "drivers")
 """Names of the loggers of this service."""
 
@@ -95,6 +98,24 @@ class LogFile:
         if not self._parser.has_section(name):
             raise ValueError(f"it has no section [{name}]")
         return self._parser[name]
+
+
+def format_faults(conf: cfg.ConfigOpts) -> dict[str, str]:
+    """Return the formats of oslo.log that cannot be used, each with the reason.
+
+    The library would print a traceback in place of each line.
+    """
+    formatter = formatters.ContextFormatter(config=conf)
+    requests = {"logging_default_format_string": "", "logging_context_format_string": "req-1"}
+    faults = {}
+    for option, request in requests.items():
+        record = logging.LogRecord(LOGGERS[0], logging.INFO, __file__, 1, "", (), None)
+        record.request_id = request
+        try:
+            formatter.format(record)
+        except (KeyError, ValueError, TypeError) as error:
+            faults[option] = f"is no format: {error}"
+    return faults
 
 
 def fault(path: str) -> str:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import sqlalchemy
 from oslo_config import cfg
@@ -90,12 +92,36 @@ def _arguments(url: sqlalchemy.URL) -> str | None:
     return None
 
 
+def _tables(address: str) -> str | None:
+    """Return why the database of the tables cannot be used; the journal has its own check."""
+    return _database(address) or _content(database_url.file_of(address))
+
+
+def _content(file: Path | None) -> str | None:
+    """Return why a file is no database of SQLite; one that is not there, or empty, becomes one."""
+    try:
+        with open(file or os.devnull, "rb") as opened:
+            begin = opened.read(len(_SQLITE))
+    except IsADirectoryError:
+        return f"{file} is a directory: name a file in it"
+    except (OSError, ValueError):  # it is not there, or not ours: reported elsewhere
+        return None
+    return f"{file} is no database of SQLite" if begin not in (b"", _SQLITE) else None
+
+
 def _bus(address: str) -> str | None:
     return _installed(address, "oslo.messaging.drivers")
 
 
 def _locks(address: str) -> str | None:
-    return _installed(address, "tooz.backends")
+    if text := _installed(address, "tooz.backends"):
+        return text
+    try:
+        if _scheme(address).partition("+")[0] in _ONE_SERVER:
+            urlsplit(address).port  # noqa: B018 - reading it raises
+    except ValueError:
+        return "has a port that is not a number between 0 and 65535"
+    return None
 
 
 def _installed(address: str, group: str) -> str | None:
@@ -137,6 +163,12 @@ _PACKAGES = {
 }
 """By scheme of a database: the command that installs the driver of our choice."""
 
+_SQLITE = b"SQLite format 3\0"
+"""The begin of a file of SQLite."""
+
+_ONE_SERVER = ("etcd3", "redis", "rediss", "memcached")
+"""Schemes of lock servers whose address has one host and its port."""
+
 _NOTIFICATIONS = ("oslo_messaging_notifications", "transport_url")
 
 _OPTIONAL = frozenset({_NOTIFICATIONS})
@@ -145,7 +177,7 @@ _OPTIONAL = frozenset({_NOTIFICATIONS})
 _ADDRESSES: dict[tuple[str, str], Callable[[str], str | None]] = {
     ("DEFAULT", "transport_url"): _bus,
     _NOTIFICATIONS: _bus,
-    ("database", "connection"): _database,
+    ("database", "connection"): _tables,
     ("journal", "connection"): _database,
     ("coordination", "backend_url"): _locks,
 }
