@@ -62,6 +62,7 @@ _WHOLE: dict[str, Callable[[BinaryIO, str], None]] = {
     "qcow2": qcow2_tables.require_whole,
     "vdi": vdi.require_whole,
     "parallels": ploop.require_whole,
+    _VMDK: vmdk.require_whole,
 }
 """Formats of which QEMU reads zeros behind the end of the file."""
 

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from oslo_utils import units
 
-from drivers.image.headers.fields import read, require, unpacked
+from drivers.image.headers.fields import entries, read, require, require_byte, unpacked
 from drivers.interface.errors import ImageUnacceptable
 
 MAGIC = b"KDMV"
@@ -31,6 +31,7 @@ _DESCRIPTOR_MAX = 20
 """Sectors in which QEMU looks for the descriptor, from the second one of the file."""
 
 _GRAIN_MAX, _CAPACITY_MAX = 64 * units.Mi // _SECTOR, 1 << 54
+_ENTRY = "I", "little"
 _VERSIONS = (1, 2, 3)
 _EXTENT = re.compile(r'(RW|RDONLY|NOACCESS)\s+\d+\s+(\w+)\s+"([^"]*)"(\s+\d+)?')
 _SETTING = re.compile(r"[\w.:]+\s*=.*")
@@ -52,13 +53,29 @@ def disk_size(file: BinaryIO, label: str, types: Collection[str], *, is_whole: b
     return capacity * _SECTOR
 
 
+def require_whole(file: BinaryIO, label: str) -> None:
+    """Require that all grains of an image, whose headers were checked, are within it.
+
+    :raises ImageUnacceptable: the image is cut off.
+    """
+    fields = unpacked(file, 0, _HEADER, label)
+    if fields[9] == _AT_END:
+        fields = unpacked(file, file.seek(0, 2) - 2 * _SECTOR, _HEADER, label)
+    capacity, grain, count, directory = fields[3], fields[4], fields[7], fields[9]
+    tables = entries(file, directory * _SECTOR, -(-capacity // (grain * count)), *_ENTRY, label)
+    last = 0
+    for table in filter(None, tables):
+        last = max(last, *entries(file, table * _SECTOR, count, *_ENTRY, label))
+    require_byte(file, last * _SECTOR, label)
+
+
 def _header(file: BinaryIO, at: int, label: str) -> tuple[int, int]:
     """Check a header; return the sectors of the disk and the place of the grain directory."""
     fields = unpacked(file, at, _HEADER, label)
-    magic, version, _flags, capacity, grain, descriptor, length, entries = fields[:8]
+    magic, version, _flags, capacity, grain, descriptor, length, count = fields[:8]
     require(magic == MAGIC and version in _VERSIONS, label)
     require(0 < capacity < _CAPACITY_MAX and 0 < grain <= _GRAIN_MAX, label)
-    require(0 < entries <= _SECTOR, label)
+    require(0 < count <= _SECTOR, label)
     if descriptor != 1 or not length:
         raise ImageUnacceptable(f"{label} is a part of a VMDK: it has no descriptor of its own")
     return int(capacity), int(fields[9])

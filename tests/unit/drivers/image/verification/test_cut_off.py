@@ -15,7 +15,7 @@ import pytest
 from drivers.image import formats
 from drivers.image.headers import fields
 from drivers.interface.errors import ImageUnacceptable
-from tests.unit.drivers.image.disk_images import DISK, MIB, SIZE, Place
+from tests.unit.drivers.image.disk_images import DISK, MIB, SIZE, Place, with_footer
 
 _CUT = {
     "qcow2": ("qcow2", "qcow2", ""),
@@ -25,6 +25,8 @@ _CUT = {
     "qcow2 with all clusters": ("qcow2", "qcow2", "preallocation=metadata"),
     "vdi": ("vdi", "vdi", ""),
     "static vdi": ("vdi", "vdi", "static=on"),
+    "vmdk": ("vmdk", "vmdk", "subformat=monolithicSparse"),
+    "vmdk stream": ("vmdk", "vmdk", "subformat=streamOptimized"),
     "ploop": ("ploop", "parallels", ""),
     "ploop with small clusters": ("ploop", "parallels", "cluster_size=64k"),
 }
@@ -47,6 +49,17 @@ def test_an_image_that_is_cut_off_is_refused(place: Place, name: str) -> None:
         with pytest.raises(ImageUnacceptable, match="cut off"):
             place.fetch(image[:-cut], declared)
     assert place.volume.read_bytes() == b"old!" * (SIZE // 4)
+
+
+@pytest.mark.parametrize("cut", [range(2 * MIB, 3 * MIB), range(MIB, 4 * MIB)])
+def test_a_vmdk_with_a_footer_that_lacks_a_part(place: Place, cut: range) -> None:
+    disk = random.Random(1).randbytes(4 * MIB)
+    image = with_footer(place.converted("vmdk", "subformat=streamOptimized", disk))
+
+    formats.require_whole(io.BytesIO(image), "vmdk", "image i1")
+    with pytest.raises(ImageUnacceptable, match="cut off"):
+        part = image[: cut.start] + image[cut.stop :]
+        formats.require_whole(io.BytesIO(part), "vmdk", "image i1")
 
 
 def test_a_compressed_cluster_that_is_cut_off(place: Place) -> None:
