@@ -101,7 +101,7 @@ def test_without_tables_it_ends_with_the_command_that_makes_them(
     volume_service: Make, tmp_path: Path, no_bus: str, backends: tuple[str, ...]
 ) -> None:
     """Several processes end as one does: their supervisor would start them for ever."""
-    drivers = {name: {"volume_driver": "local"} for name in backends}
+    drivers = {name: {"volume_driver": "local", "local_path": tmp_path / name} for name in backends}
     url = f"sqlite:///{tmp_path / 'empty.sqlite'}"
     service = volume_service(bus=no_bus, database=url, backends=drivers, **EXECUTED)
 
