@@ -162,12 +162,17 @@ def list_faults(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[P
     texts += [
         f"{name!r} cannot be a backend: its name becomes part of an address (no @, #, space)"
         for name in names
-        if not _fits(name)
+        if not fits(name) and name.upper() != default.SECTION
+    ]
+    texts += [
+        f"{name} cannot be a backend: move its options to a section of another name"
+        for name in names
+        if name.upper() == default.SECTION
     ]
     texts += [
         f"{name} has no section [{name}]{plugins.guess(name, _sections(found))}"
         for name in names
-        if _fits(name) and found.head(name) is None
+        if fits(name) and found.head(name) is None
     ]
     problems = [found.problem("DEFAULT", _ENABLED, text) for text in texts]
     return problems or [problem for name in names for problem in _long_name(conf, found, name)]
@@ -184,7 +189,9 @@ def directory_faults(
     """
     directories = {}
     for name in conf.enabled_backends:
-        if driver_name(conf, name).startswith(f"{loading.PACKAGE}.") or found.head(name) is None:
+        if not fits(name) or found.head(name) is None:
+            continue  # reported elsewhere
+        if driver_name(conf, name).startswith(f"{loading.PACKAGE}."):
             continue  # Cinder's drivers are slow to load, and have no such option
         try:
             driver, configuration = configure(conf, name)
@@ -301,8 +308,10 @@ def _is_set(conf: cfg.ConfigOpts, section: str, name: str) -> bool:
     return place is not None and place.location not in _UNSET
 
 
-def _fits(name: str) -> bool:
-    return not any(character in "@#" or character.isspace() for character in name)
+def fits(name: str) -> bool:
+    """Return whether a backend may have this name."""
+    strange = any(character in "@#" or character.isspace() for character in name)
+    return not strange and name.upper() != default.SECTION
 
 
 def _sections(found: config_files.ConfigFiles) -> list[str]:

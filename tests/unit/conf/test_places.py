@@ -76,6 +76,31 @@ def test_backends_with_directories_of_their_own_are_not(write):
     assert problems(write(HEAD + local)) == []
 
 
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ("state_path = /etc/passwd/x\n", ("state_path", True)),
+        ("log_dir = /no/such/directory\n", ("log_dir", False)),
+        ("log_file = /no/such/file\n", ("log_file", False)),
+        ("log_dir = /tmp\nlog_file = no/such/file\n", ("log_dir", False)),
+        ("log_dir = /tmp\nstate_path = /no/such/path\n", None),
+    ],
+)
+def test_a_directory_without_which_a_start_ends_is_named(write, options, found):
+    problems = checker.check([write(HEAD + options + NOOP)])
+
+    assert [(one.option, one.fatal) for one in problems] == ([found] if found else [])
+
+
+@pytest.mark.parametrize("name", ["DEFAULT", "default"])
+def test_the_section_of_the_service_is_no_backend(write, name):
+    path = write(f"[DEFAULT]\nenabled_backends = {name}\nvolume_driver = local\n")
+
+    errors = [one for one in checker.check([path]) if one.fatal]
+    assert [(one.option, one.line) for one in errors] == [("enabled_backends", 2)]
+    assert errors[0].text.startswith(f"{name} cannot be a backend: move its options")
+
+
 class TestLongHosts:
     @pytest.mark.parametrize("backend", ["b1", ""])
     def test_the_limit_is_that_of_the_longest_queue(self, backend):

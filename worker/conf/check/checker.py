@@ -172,6 +172,7 @@ def _further(
         partial(backends.list_faults, conf, found),
         partial(_drivers, conf, found),
         partial(backends.directory_faults, conf, found),
+        partial(places.absent, conf, found),
         partial(cluster_needs.faults, conf, found),
         partial(image_cache.warnings, conf, found),
         partial(image_locations.warnings, conf, found),
@@ -248,7 +249,7 @@ def _store(conf: cfg.ConfigOpts) -> list[Problem]:
 def _drivers(conf: cfg.ConfigOpts, found: config_files.ConfigFiles) -> list[Problem]:
     problems = []
     for name in conf.enabled_backends:
-        if found.head(name) is None:
+        if found.head(name) is None or not backends.fits(name):
             continue
         options: Sequence[cfg.Opt] = ()
         try:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from oslo_config import cfg
 
@@ -12,6 +12,8 @@ from drivers.compat import oslo_config
 from worker import database_url
 from worker.conf.check.config_files import ConfigFiles
 from worker.conf.check.problems import Problem
+
+ROOT = "DEFAULT"
 
 _LONGEST = 255
 """Bytes of the name of a queue."""
@@ -38,6 +40,37 @@ def relative(conf: cfg.ConfigOpts, found: ConfigFiles, databases: Collection[str
             if section == "DEFAULT":  # the others are below it, unless they are set
                 return problems
     return problems
+
+
+def absent(conf: cfg.ConfigOpts, found: ConfigFiles) -> Iterator[Problem]:
+    """Yield directories without which a start ends; they may be made until then."""
+    options = {one.dest: one for section, one in oslo_config.registered(conf) if section == ROOT}
+    if other := _file_on_the_way(conf.state_path):
+        text = f"{conf.state_path} cannot be made: {other} is no directory"
+        yield found.problem(ROOT, options["state_path"], text)
+    name = "log_dir" if conf.log_dir else "log_file"
+    if conf[name] and not conf.log_config_append:
+        log = os.path.join(conf.log_dir or "", conf.log_file or "service.log")
+        if _is_absent(directory := os.path.dirname(log) or "."):
+            text = f"there is no directory {directory}: a start ends without it, and makes none"
+            yield found.problem(ROOT, options[name], text, fatal=False)
+
+
+def _file_on_the_way(path: str) -> str:
+    """Return the part of a path that is no directory; empty where there is none."""
+    while not os.path.lexists(path) and os.path.dirname(path) not in (path, ""):
+        path = os.path.dirname(path)
+    return path if os.path.exists(path) and not os.path.isdir(path) else ""
+
+
+def _is_absent(directory: str) -> bool:
+    try:
+        os.stat(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):  # one that we may not see may well be there
+        return False
+    return False
 
 
 def too_long(topic: str, host: str, backend: str = "") -> str:

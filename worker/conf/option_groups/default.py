@@ -25,6 +25,8 @@ class Names(types.List):
         return [name for name in super().__call__(value) if name]
 
 
+SECTION = "DEFAULT"
+
 OPTS = [
     cfg.Opt(
         "host",
