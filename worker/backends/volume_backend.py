@@ -86,6 +86,7 @@ class VolumeBackend:
         self._class_name = ""
         self.stats_check = StatsCheck(name, service.host)
         self._stats: dict[str, Any] = {}
+        self._unusable = ""
         self._properties: dict[str, Any] = {}
         self._wanted = threading.Event()
         down = f"backend {name} did not come up, its operations fail"
@@ -161,8 +162,11 @@ class VolumeBackend:
         """Fetch statistics from the driver; keep the last ones if they are unusable."""
         try:
             self._stats = self._checked(self.require_driver())
+            self._unusable = ""
         except StatsError as error:
-            LOG.error("%s; the last statistics stay in effect", error)
+            known, self._unusable = str(error) == self._unusable, str(error)
+            level = logging.DEBUG if known else logging.ERROR
+            LOG.log(level, "%s; the last statistics stay in effect", error)
         return self._stats
 
     def initialize(self, stopping: threading.Event) -> None:

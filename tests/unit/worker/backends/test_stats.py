@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from worker.backends.stats import OPTIONAL, StatsCheck, StatsError
+from worker.backends.volume_backend import VolumeBackend
 
 COMPLETE: dict[str, Any] = {
     "volume_backend_name": "b1",
@@ -141,3 +142,24 @@ def test_an_answer_that_is_no_dict(check, answer):
 def test_pools_that_are_no_list_of_dicts(check, pools):
     with pytest.raises(StatsError, match="pools is no list of dicts"):
         check.clean({**COMPLETE, "pools": pools})
+
+
+def test_statistics_that_cannot_be_used_are_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    backend: Any = VolumeBackend.__new__(VolumeBackend)
+    backend._stats, backend._unusable = {"pools": []}, ""
+    backend.require_driver = lambda: None
+    texts = iter(["a list", "a list", "a text", None, "a text"])
+
+    def checked(_driver: object) -> dict[str, Any]:
+        if (text := next(texts)) is not None:
+            raise StatsError(text)
+        return {}
+
+    backend._checked = checked
+    for _ in range(5):
+        backend.refresh()
+
+    logged = [text.partition(";")[0] for text in caplog.messages]
+    assert logged == ["a list", "a text", "a text"]
