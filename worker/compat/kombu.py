@@ -93,7 +93,10 @@ def _unpack(raw: Any) -> RefusedMessage | None:
         return RefusedMessage(f"its compressed body has more than {MESSAGE_MAX} bytes")
     if not unpacker.eof or unpacker.unused_data:
         return RefusedMessage("its compressed body is damaged: it has another end")
-    raw.body = data
+    try:
+        raw.body = data.decode()  # as the library does with the body of another message
+    except UnicodeDecodeError:
+        raw.body = data
     raw.properties = {**raw.properties, "application_headers": headers}
     return None
 

@@ -5,11 +5,12 @@ The listeners' threads must not wait: while the journal is away, or a disk is sl
 messages and send heartbeats. So they append casts to a backlog in memory, and one thread decodes
 and journals them. The broker delivers no more unacknowledged messages than the prefetch limit.
 Casts that have arrived together are journalled together, as one wait for the disk takes longer
-than all the rest. A cast does not pass one of another project that may name the same resource.
+than all the rest. A cast waits while an earlier one of another project may name the same resource.
 
 A cast that exceeds a limit of waiting operations stays in the queue, unacknowledged; of a
 cluster's queue, one that cannot begin soon, which another host may be able to. Later
-casts pass it, except those on the same resources. When the process ends, it goes back to the
+casts pass it, except those on the same resources. While many wait so, no further ones of the same
+projects are decoded. When the process ends, it goes back to the
 broker; a quorum queue drops a message that has come back too often, so it is accepted before.
 """
 
@@ -18,13 +19,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from flows.errors import ProcessStopping
 from worker.execution.fairness.backlog import Arrived, Backlog, Message
 from worker.metrics.beats import BEATS
 from worker.rpc.operation import Operation
+from worker.rpc.received.waiting_body import nodes_of
 from worker.rpc.server import Cast, Undecoded, Unreadable
 
 LOG = logging.getLogger(__name__)
@@ -34,8 +36,8 @@ DEFERRED_MAX = 300.0
 which a message waits for its acknowledgement for half an hour."""
 
 RETURNS_MAX = 2
-"""Returns to its queue after which a cast is accepted in spite of the limits. RabbitMQ 4 drops a
-message after 20, and an operator may have set less."""
+"""Returns to its queue after which a cast is accepted before others, and in spite of the limits.
+RabbitMQ 4 drops a message after 20, and an operator may have set less."""
 
 IDLE = 10.0
 """Seconds between two signs of life of a queue without deferred casts."""
@@ -47,24 +49,35 @@ TOGETHER = 64
 """Casts that are journalled in one transaction, at most."""
 
 DEFERRED_CASTS = 256
-"""Casts that may be deferred; no further one is decoded meanwhile, which needs memory."""
+"""Casts that may be deferred; of their projects no further one is decoded then, which needs memory
+and time."""
 
 TAKEN = 256
 """Casts that are taken from the backlog before the deferred ones are looked at again."""
 
 
 class _DeferredCast:
-    """A cast that the limits do not admit yet.
+    """A cast that the limits do not admit yet, or that has to follow an earlier one.
 
-    :param arrived: when, by the monotonic clock.
+    :param arrived: the message that it was.
     """
 
-    def __init__(self, cast: Cast, operation: Operation, arrived: float) -> None:
+    def __init__(self, cast: Cast, operation: Operation, arrived: Arrived) -> None:
         self.cast = cast
         self.operation = operation
+        self.number, self.project = arrived.number, arrived.project
         self.names = {*operation.exclusive, *operation.shared}
+        # No message names all resources of a backend.
+        self.nodes = None if operation.resource[0] == "backend" else nodes_of(self.names)
         patience = DEFERRED_MAX if cast.returns < RETURNS_MAX else 0.0
-        self.until = arrived + patience
+        self.until = time.monotonic() + patience
+
+    def follows(self, other: _DeferredCast) -> bool:
+        """Return whether another one arrived earlier that may be on the same resource."""
+        if other.number >= self.number:
+            return False
+        unknown = self.nodes is None or other.nodes is None
+        return unknown or not self.names.isdisjoint(other.names)
 
 
 class CastQueue:
@@ -93,22 +106,25 @@ class CastQueue:
         self._reject = reject
         self._wake = wake
         self._stopping = stopping
-        self._backlog = Backlog()
+        self._backlog = Backlog(RETURNS_MAX)
         self._deferred: list[_DeferredCast] = []
         self._deferred_names: set[str] = set()
         """Names of the resources of deferred casts."""
+        self._following: list[_DeferredCast] = []
+        """Casts that have to follow earlier ones of other projects, which wait in the backlog."""
         self._admitted: list[tuple[Cast, Operation]] = []
         """Casts that are journalled next, together."""
 
     @property
     def is_empty(self) -> bool:
         """Whether every cast that arrived was accepted."""
-        return not self._backlog and not self._deferred and not self._admitted
+        return not (self._backlog or self._deferred or self._following or self._admitted)
 
-    @property
-    def size(self) -> int:
-        """Bytes of the casts that arrived and were not decoded."""
-        return self._backlog.size
+    def has_memory(self, most: int) -> bool:
+        """Return whether the casts that were not decoded need less than so many bytes."""
+        if self._backlog.size > most:
+            self._backlog.forget_lost()
+        return self._backlog.size <= most
 
     @property
     def deferred(self) -> int:
@@ -134,28 +150,47 @@ class CastQueue:
             _guarded(self._offer, one)
         for arrived in self._next():
             _guarded(self._take, arrived)
+        following, self._following = sorted(self._following, key=lambda one: one.number), []
+        for one in following:
+            _guarded(self._place, one)
+        if len(self._following) < len(following):
+            self._wake.set()  # further ones of their projects may be decoded now
         _guarded(self._accept_admitted)
 
     def _next(self) -> Iterator[Arrived]:
-        """Take messages from the backlog; more of them, or casts behind them, follow soon."""
+        """Take messages from the backlog; more of them follow soon."""
         for _ in range(TAKEN):
-            if self._is_full() or self._stopping.is_set():
-                return
-            if (arrived := self._backlog.take()) is None:
+            arrived = None if self._stopping.is_set() else self._backlog.take(self._kept())
+            if arrived is None:
+                self._give_back()
                 return
             yield arrived
         self._wake.set()
 
-    def _is_full(self) -> bool:
-        """Return whether so many casts are deferred that further ones are not decoded."""
-        if len(self._deferred) < DEFERRED_CASTS:
-            return False
-        return not self._backlog.must_not_wait(DEFERRED_MAX, RETURNS_MAX)
+    def _kept(self) -> Collection[str]:
+        """Return the projects of which no further cast is decoded, as many are deferred."""
+        waiting = [*self._deferred, *self._following]
+        if len(waiting) < DEFERRED_CASTS or self._backlog.is_urgent:
+            return ()
+        return {one.project for one in waiting}
+
+    def _give_back(self) -> None:
+        """Leave messages that have waited for long with the broker, which may close the channel."""
+        if not self._has_waited():
+            return
+        self._backlog.forget_lost()
+        oldest = self._backlog.oldest()
+        if oldest is not None and self._has_waited() and isinstance(oldest.message, Undecoded):
+            oldest.message.give_back()
+
+    def _has_waited(self) -> bool:
+        oldest = self._backlog.oldest()
+        return oldest is not None and time.monotonic() - oldest.at >= DEFERRED_MAX
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
             BEATS.beat("casts")
-            self._wake.wait(CHECK if self._deferred else IDLE)
+            self._wake.wait(CHECK if self._deferred or self._following else IDLE)
             self._wake.clear()
             try:
                 self.process()
@@ -177,9 +212,14 @@ class CastQueue:
         if operation is None:
             message.acknowledge()
         else:
-            one = _DeferredCast(message, operation, arrived.at)
-            for earlier in self._backlog.take_before(arrived.number, one.names):
-                _guarded(self._take, earlier)
+            self._place(_DeferredCast(message, operation, arrived))
+
+    def _place(self, one: _DeferredCast) -> None:
+        """Offer a cast, unless an earlier one that may be on the same resource is not decoded."""
+        earlier = any(one.follows(other) for other in self._following)
+        if earlier or self._backlog.follows(one.number, one.nodes):
+            self._following.append(one)
+        else:
             self._offer(one)
 
     def _offer(self, one: _DeferredCast) -> None:

@@ -96,7 +96,7 @@ class Intake:
     def undecoded(self, cast: Undecoded) -> bool:
         """Journal a cast as :meth:`cast` does; return whether there is memory for further ones."""
         self._casts.put(cast)
-        return self._casts.size <= UNDECODED_MAX
+        return self._casts.has_memory(UNDECODED_MAX)
 
     def unreadable(self, message: Unreadable) -> None:
         """Keep a message that cannot be read."""

@@ -33,8 +33,9 @@ LOG = logging.getLogger(__name__)
 POLL_MAX = 0.5
 """Longest sleep of an idle listener, in seconds; a stop waits no longer."""
 
-LEAST_PREFETCH = 256
-"""Messages that the broker delivers ahead at most where larger ones would need too much memory."""
+AHEAD = 4096
+"""Messages that the broker delivers ahead under load: so many casts of one project do not keep the
+casts of another one at the broker."""
 
 MARKER = "holdfast_queue_marker"
 """The method of a marker (see :mod:`worker.rpc.markers`)."""
@@ -107,6 +108,8 @@ class Undecoded:
 
     :param decode: returns the cast, or why it cannot be read, with its acknowledgement.
     :param returns: how often it was delivered and went back to its queue, as far as is known.
+    :param shared: whether other hosts consume its queue as well.
+    :param give_back: leaves the messages that were fetched further ahead with the broker.
     """
 
     body: WaitingBody
@@ -114,6 +117,8 @@ class Undecoded:
     acknowledge: Callable[[], None] = lambda: None
     is_lost: Callable[[], bool] = lambda: False
     returns: int = 0
+    shared: bool = False
+    give_back: Callable[[], None] = lambda: None
 
     def decoded(self) -> Cast | Unreadable:
         """Return the cast; a message that cannot be decoded raises nothing."""
@@ -172,6 +177,7 @@ class Server(compat.RPCServer):
     :param shared: whether other hosts consume the queue as well.
     :param prefetch: how many messages of the queue the broker delivers ahead, where they are
         fewer than of the other queues.
+    :param ahead: how many it delivers under load, where they are more.
     """
 
     def __init__(
@@ -184,8 +190,11 @@ class Server(compat.RPCServer):
         *,
         shared: bool = False,
         prefetch: int | None = None,
+        ahead: int = 0,
     ) -> None:
-        listener = functools.partial(_Listener, intake, deliveries, arrivals, shared=shared)
+        listener = functools.partial(
+            _Listener, intake, deliveries, arrivals, shared=shared, ahead=ahead
+        )
         super().__init__(transport, target, listener, prefetch)
         self.is_shared = shared
         """Whether other hosts consume the queue as well."""
@@ -212,8 +221,9 @@ class _Listener(compat.Listener):
         connection: Any,
         *,
         shared: bool = False,
+        ahead: int = 0,
     ) -> None:
-        super().__init__(driver, connection)
+        super().__init__(driver, connection, ahead)
         self._intake = intake
         self._deliveries = deliveries
         self._arrivals = arrivals
@@ -234,9 +244,10 @@ class _Listener(compat.Listener):
         self, message: Any, body: WaitingBody, delivery: compat.Delivery
     ) -> None:
         decode = functools.partial(self._decode_cast, message, delivery)
-        cast = Undecoded(body, decode, *_settle(delivery), returns=delivery.returns)
+        settle = _settle(delivery)
+        cast = Undecoded(body, decode, *settle, delivery.returns, self._shared, self.fetch_less)
         if not self._intake.undecoded(self._arrivals.followed(cast)):
-            self.deliver_fewer(LEAST_PREFETCH)
+            self.fetch_less()
 
     def _decode_cast(
         self, message: Any, delivery: compat.Delivery, acknowledge: Callable[[], None]
@@ -259,14 +270,24 @@ class _Listener(compat.Listener):
             self._intake.unreadable(self._arrivals.followed(unreadable))
             return
         if not parsed.get("_msg_id"):
-            cast = self._cast(parsed, delivery, note)
-            if not self._arrivals.took(cast):
-                self._intake.cast(self._arrivals.followed(cast))
+            self._hand_over_cast(message, parsed, delivery, note)
             return
         self.outstanding.discard(delivery)
         incoming = self.take_call(parsed)
         if incoming is not None:
             self._intake.call(self._call(incoming, _expiration(message), _size(message)))
+
+    def _hand_over_cast(
+        self, message: Any, parsed: compat.RabbitMessage, delivery: compat.Delivery, note: Note
+    ) -> None:
+        """Hand over a cast that was decoded because some text in it is that of another message."""
+        cast = self._cast(parsed, delivery, note)
+        if self._arrivals.took(cast):
+            return
+        if isinstance(message.body, str):
+            self._hand_over_undecoded(message, WaitingBody(message), delivery)
+        else:
+            self._intake.cast(self._arrivals.followed(cast))
 
     def _read(self, message: Any, delivery: compat.Delivery) -> tuple[compat.RabbitMessage, Note]:
         """Decode a message. :raises Exception: whatever a decoder raises, for a bad message."""

@@ -111,6 +111,15 @@ def bound_prefetch(conf: cfg.ConfigOpts, most: int) -> int:
     return bounded
 
 
+def fetched_ahead(conf: cfg.ConfigOpts, most: int) -> int:
+    """Return how many messages may be prefetched under load: a limit, or the operator's number."""
+    bounded = conf[_RABBIT].rabbit_qos_prefetch_count
+    conf.clear_override("rabbit_qos_prefetch_count", group=_RABBIT)
+    configured = conf[_RABBIT].rabbit_qos_prefetch_count
+    conf.set_override("rabbit_qos_prefetch_count", bounded, group=_RABBIT)
+    return int(min(configured, most)) if configured > 0 else most
+
+
 def distinguish_queues(conf: cfg.ConfigOpts, process: str | None) -> None:
     """Give the reply and fanout queues of a process names that no other process uses.
 

@@ -67,9 +67,8 @@ from worker.service.startup.open_journal import open_journal
 LOG = logging.getLogger(__name__)
 
 
-PREFETCH = 4096
-"""Messages that the broker delivers ahead: so many casts of one project do not keep the casts of
-another one at the broker, and so many casts without room do not block calls."""
+PREFETCH = 256
+"""Messages that the broker delivers ahead: so many casts without room do not block calls."""
 
 
 def connect(inputs: Inputs, identity: Identity) -> Infrastructure:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages that are fetched ahead and need too much memory, over a real RabbitMQ."""
+"""Messages that are fetched further ahead under load, over a real RabbitMQ: none is lost."""
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import kombu
@@ -17,9 +18,9 @@ from tests.servers import until
 from worker.rpc import server, transport
 
 TARGET = oslo_messaging.Target(topic="large", server="h1")
-COUNT = 2 * server.LEAST_PREFETCH
-FETCHED = COUNT - 100
-"""Messages that need too much memory together."""
+USUAL, AHEAD, COUNT = 50, 400, 300
+TOO_MANY = 200
+"""Messages that need too much memory together, in the second test."""
 
 
 class Intake:
@@ -27,36 +28,41 @@ class Intake:
 
     def __init__(self) -> None:
         self.waiting: list[server.Undecoded] = []
+        self.most = COUNT + 1
 
     def undecoded(self, cast: server.Undecoded) -> bool:
         self.waiting.append(cast)
-        return len(self.waiting) < FETCHED
+        return len(self.waiting) < self.most
 
     def current(self) -> list[server.Undecoded]:
         return [one for one in self.waiting if not one.is_lost()]
 
 
 @pytest.fixture
-def intake(rabbit_url: str, tmp_path: Any) -> Iterator[Intake]:
+def serve(rabbit_url: str, tmp_path: Path) -> Iterator[Callable[[Intake], server.Server]]:
     conf = cfg.ConfigOpts()
     (tmp_path / "bus.conf").write_text(f"[DEFAULT]\ntransport_url = {rabbit_url}\n")
     conf([], default_config_files=[str(tmp_path / "bus.conf")])
-    bus = transport.get(conf, prefetch=4096)
-    intake = Intake()
-    consumer = server.Server(bus, TARGET, intake)  # type: ignore[arg-type]
-    consumer.start()
-    yield intake
-    consumer.stop()
-    consumer.wait()
+    bus = transport.get(conf, prefetch=USUAL)
+    started = []
+
+    def start(intake: Intake) -> server.Server:
+        consumer = server.Server(bus, TARGET, intake, ahead=AHEAD)  # type: ignore[arg-type]
+        consumer.start()
+        started.append(consumer)
+        return consumer
+
+    yield start
+    for consumer in started:
+        consumer.stop()
+        consumer.wait()
     bus.cleanup()
 
 
 def publish(url: str) -> set[str]:
     ids = {uuid.uuid4().hex for _ in range(COUNT)}
-    with (
-        kombu.Connection(url.replace("rabbit://", "amqp://")) as connection,
-        connection.Producer() as producer,
-    ):
+    address = url.replace("rabbit://", "amqp://")
+    with kombu.Connection(address) as connection, connection.Producer() as producer:
         for one in ids:
             message = {"method": "m", "args": {}, "_unique_id": one}
             body = {"oslo.version": "2.0", "oslo.message": json.dumps(message)}
@@ -64,21 +70,44 @@ def publish(url: str) -> set[str]:
     return ids
 
 
-def test_fewer_are_fetched_from_then_on_and_none_is_lost(rabbit_url: str, intake: Intake) -> None:
-    ids = publish(rabbit_url)
-    until(lambda: len(intake.waiting) >= FETCHED, 60, "the first messages")
-    until(lambda: len(intake.current()) == server.LEAST_PREFETCH, 60, "a new connection")
-
+def require_all(intake: Intake, ids: set[str]) -> None:
+    """Acknowledge each message that is there or comes, until all have come."""
     seen: set[str] = set()
     handled: set[server.Undecoded] = set()
 
     def all_arrived() -> bool:
         for cast in set(intake.current()) - handled:
             handled.add(cast)
-            decoded = cast.decoded()
+            decoded: Any = cast.decoded()
             assert isinstance(decoded, server.Cast)
             seen.add(decoded.message["_unique_id"])
             cast.acknowledge()
         return seen == ids
 
     until(all_arrived, 60, "all messages")
+
+
+def test_all_are_fetched_over_one_channel(
+    rabbit_url: str, serve: Callable[[Intake], server.Server]
+) -> None:
+    serve(intake := Intake())
+    ids = publish(rabbit_url)
+
+    until(lambda: len(intake.waiting) == COUNT, 60, "the messages")
+    assert len(intake.current()) == COUNT
+    require_all(intake, ids)
+    assert len(intake.waiting) == COUNT, "none is delivered again"
+
+
+def test_no_more_than_usual_are_fetched_of_those_that_came_back(
+    rabbit_url: str, serve: Callable[[Intake], server.Server]
+) -> None:
+    intake = Intake()
+    intake.most = TOO_MANY
+    serve(intake)
+    ids = publish(rabbit_url)
+    until(lambda: len(intake.waiting) >= TOO_MANY, 60, "the first messages")
+
+    until(lambda: len(intake.current()) == USUAL, 60, "a new connection")
+    intake.most = 10 * COUNT
+    require_all(intake, ids)

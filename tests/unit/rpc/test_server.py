@@ -64,15 +64,20 @@ class Raw:
 class Consumer:
     queue_name = "q"
 
+    def __init__(self, cancelled: list[Any]) -> None:
+        self.cancel = cancelled.append
+
 
 class Connection:
     """A connection of oslo.messaging, as a listener sees it."""
 
     def __init__(self) -> None:
-        self.channel = types.SimpleNamespace(callbacks={"1": None})
+        self.prefetched: list[int] = []
+        self.cancelled: list[Any] = []
+        self.channel = self.make_channel()
         self.collected = 0
         self.connected = True
-        self._consumers = {Consumer(): 1}
+        self._consumers = {Consumer(self.cancelled): 1}
         self._new_tags: set[int] = set()
         self.connection = types.SimpleNamespace(
             channel=self.channel,
@@ -82,6 +87,10 @@ class Connection:
         )
         self.listener: Any = None
         self.passes: list[Callable[[], None]] = []
+
+    def make_channel(self) -> Any:
+        qos = lambda _size, count, _all: self.prefetched.append(count)  # noqa: E731
+        return types.SimpleNamespace(callbacks={"1": None}, basic_qos=qos)
 
     def collect(self) -> None:
         self.collected += 1
@@ -115,12 +124,12 @@ class Arrivals:
 class Bench:
     """A listener between a connection and an intake; ``run`` is its thread's loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, ahead: int = 0) -> None:
         self.intake, self.conn = Intake(), Connection()
         driver = types.SimpleNamespace(prefetch_size=1, conf=None)
         self.arrivals = Arrivals()
         parts = (self.intake, Deliveries(None), self.arrivals)
-        self.listener = server._Listener(*parts, driver, self.conn)
+        self.listener = server._Listener(*parts, driver, self.conn, ahead=ahead)
         self.conn.listener = self.listener
         queue = types.SimpleNamespace(channel=types.SimpleNamespace())
         self.deliver = self.listener.guarded(types.SimpleNamespace(queue=queue))
@@ -249,11 +258,12 @@ class TestWaitingCasts:
     def test_calls_and_markers_are_decoded_at_once(
         self, bench: Bench, monkeypatch: pytest.MonkeyPatch, inner: dict[str, Any]
     ) -> None:
-        monkeypatch.setattr(bench.listener, "take_call", lambda parsed: None)
+        taken: list[Any] = []
+        monkeypatch.setattr(bench.listener, "take_call", taken.append)
+        monkeypatch.setattr(bench.arrivals, "took", lambda cast: taken.append(cast) or True)
         bench.run(lambda: bench.deliver(self.message(bench, 1, **inner)))
 
-        assert bench.intake.waiting == []
-        assert len(bench.intake.casts) == ("method" in inner)
+        assert bench.intake.waiting == bench.intake.casts == [] and len(taken) == 1
 
     @pytest.mark.parametrize(
         ("body", "reason"),
@@ -276,19 +286,76 @@ class TestWaitingCasts:
         assert isinstance(bad, server.Unreadable) and bad.body == body
         assert reason in str(bad.error) and bad.acknowledge is waiting.acknowledge
 
-    def test_the_broker_delivers_fewer_where_they_need_too_much_memory(self, bench: Bench) -> None:
-        bench.conn.connection.rabbit_qos_prefetch_count = 4096
-        bench.run(lambda: bench.deliver(self.message(bench, 1)))
-        assert bench.conn.collected == 0
+    @pytest.mark.parametrize("text", ["_msg_id", server.MARKER])
+    def test_a_text_of_another_message_in_a_name_changes_nothing(
+        self, bench: Bench, text: str
+    ) -> None:
+        raw = self.message(bench, 1, args={"name": text}, _context_project_id="p1")
+        bench.run(lambda: bench.deliver(raw))
 
-        bench.intake.has_memory = False
-        for tag in (2, 3):
-            bench.run(lambda tag=tag: bench.deliver(self.message(bench, tag)), lambda: None)
+        (waiting,) = bench.intake.waiting
+        assert bench.intake.casts == [] and waiting.body.project() == "p1"
+
+
+class TestFetchedAhead:
+    """Channels of which the broker delivers two messages ahead, and six under load."""
+
+    @pytest.fixture
+    def ahead(self) -> Bench:
+        bench = Bench(ahead=6)
+        bench.conn.connection.rabbit_qos_prefetch_count = 2
+        return bench
+
+    @staticmethod
+    def deliver(bench: Bench, *tags: int, redelivered: bool = False, body: str = "") -> None:
+        for tag in tags:
+            raw = TestWaitingCasts.message(bench, tag)
+            raw.delivery_info = {"redelivered": redelivered}
+            raw.body = body or raw.body  # type: ignore[assignment]
+            bench.run(lambda raw=raw: bench.deliver(raw))
         bench.run(lambda: None)
 
-        assert bench.conn.connection.rabbit_qos_prefetch_count == server.LEAST_PREFETCH
-        assert bench.conn.collected == 1
-        assert len(bench.intake.waiting) == 3
+    def test_more_where_so_many_wait(self, ahead: Bench) -> None:
+        self.deliver(ahead, 1)
+        assert ahead.conn.prefetched == []
+
+        self.deliver(ahead, 2, 3)
+        assert ahead.conn.prefetched == [6]
+        assert ahead.conn.cancelled == [1] and ahead.conn.connection._new_tags == {1}
+        assert ahead.conn.collected == 0
+
+    def test_not_where_one_was_delivered_before(self, ahead: Bench) -> None:
+        self.deliver(ahead, 1, 2, redelivered=True)
+
+        assert ahead.conn.prefetched == []
+
+    def test_not_where_they_are_large(self, ahead: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(listener, "AHEAD_SIZE", 6 * 1000)
+        self.deliver(ahead, 1, 2, body="x" * 1001)
+
+        assert ahead.conn.prefetched == []
+
+    def test_less_after_too_many(self, ahead: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.deliver(ahead, 1, 2)
+        ahead.intake.has_memory = False
+        self.deliver(ahead, 3)
+        assert ahead.conn.collected == 1
+        ahead.intake.waiting[0].give_back()
+        ahead.conn.channel = ahead.conn.connection.channel = ahead.conn.make_channel()
+        self.deliver(ahead, 1, 2)
+        assert ahead.conn.prefetched == [6], "for some time"
+
+        monkeypatch.setattr(ahead.listener, "_extends_at", 0.0)
+        ahead.intake.has_memory = True
+        self.deliver(ahead, 3)
+        assert ahead.conn.prefetched == [6, 6]
+
+    def test_not_without_the_option(self, bench: Bench) -> None:
+        bench.conn.connection.rabbit_qos_prefetch_count = 1
+        bench.intake.has_memory = False
+        self.deliver(bench, 1, 2)
+
+        assert bench.conn.prefetched == [] and bench.conn.collected == 0
 
 
 class TestCalls:

@@ -13,6 +13,7 @@ import oslo_messaging
 from oslo_messaging import exceptions
 from oslo_messaging._drivers import amqp, amqpdriver, base, common, impl_rabbit
 from oslo_messaging.rpc import server
+from oslo_utils import units
 
 from worker.compat.oslo_messaging.bus_connections import REFUSED
 from worker.compat.oslo_messaging.trial_connection import DeclarationRefused
@@ -21,6 +22,9 @@ LOG = logging.getLogger(__name__)
 
 REFUSED_PAUSE = 5.0
 """Seconds until a connection that the broker refused is attempted again."""
+
+AHEAD_SIZE = 64 * units.Mi
+"""Bytes of messages that are fetched further ahead than usual, by the size of those that wait."""
 
 RabbitMessage = impl_rabbit.RabbitMessage
 """A message of the AMQP library, decoded."""
@@ -45,6 +49,7 @@ class Delivery:
         self._listener = listener
         self._raw = raw
         self.generation = generation
+        self.size = len(getattr(raw, "body", None) or b"")
 
     @property
     def returns(self) -> int:
@@ -102,8 +107,16 @@ class Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
     frozen_min = 5.0
     """Seconds between two passes through the loop after which the process counts as frozen."""
 
-    def __init__(self, driver: Any, connection: Any) -> None:
+    extend_pause = 600.0
+    """Seconds in which no more messages are fetched ahead than usual, after too many were."""
+
+    def __init__(self, driver: Any, connection: Any, ahead: int = 0) -> None:
         super().__init__(driver, connection)
+        self._ahead = ahead
+        """Messages that are fetched ahead under load; 0 for no more than usual."""
+        self._extended = -1
+        """The channel on which so many are."""
+        self._extends_at = 0.0
         self.passed = time.monotonic()
         """When the thread last passed through its loop."""
         self._frozen_since: float | None = None
@@ -143,12 +156,15 @@ class Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
         """Open the connection anew soon; callable from any thread."""
         self._reconnect = reason
 
-    def deliver_fewer(self, most: int) -> None:
-        """Have the broker deliver at most so many messages ahead, over a new connection."""
-        connection = self.conn.connection
-        if connection.rabbit_qos_prefetch_count > most:
-            connection.rabbit_qos_prefetch_count = most
-            self.reconnect(f"its messages are so large that it fetches at most {most} ahead")
+    def fetch_less(self) -> None:
+        """Leave the messages that were fetched further ahead with the broker, for some time.
+
+        Callable from any thread. The connection is opened anew, and each of its messages counts
+        as returned.
+        """
+        if self._extended == self._generation and self._ahead:
+            self._extends_at = time.monotonic() + self.extend_pause
+            self.reconnect("too many messages wait, or too large ones")
 
     def earliest_arrival(self) -> float:
         """Return since when a message that is read now may have waited in the socket.
@@ -182,6 +198,7 @@ class Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
         while not self._shutdown.is_set():
             self._message_operations_handler.process()
             self._keep_consuming()
+            self._extend()
             try:
                 self.conn.consume(timeout=pause)
             except common.Timeout:
@@ -221,6 +238,34 @@ class Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
         self._channel = channel
         self._generation += 1
         self.outstanding.clear()
+
+    def _extend(self) -> None:
+        """Fetch further ahead on a channel whose usual number of messages waits.
+
+        Not while one waits that was delivered before: a quorum queue drops a message that comes
+        back too often, and the end of the process would return all of them once more.
+        """
+        waiting = len(self.outstanding)
+        if not 0 < waiting < self._ahead or self._extended == self._generation:
+            return
+        if waiting < self.conn.connection.rabbit_qos_prefetch_count:
+            return
+        size = sum(one.size for one in self.outstanding) / waiting
+        may = time.monotonic() >= self._extends_at and size * self._ahead <= AHEAD_SIZE
+        if may and not any(one.redelivered or one.returns for one in self.outstanding):
+            self._extended = self._generation
+            self._consume_anew(self._ahead)
+
+    def _consume_anew(self, prefetch: int) -> None:
+        """Replace the consumers by others, to which the broker delivers so many messages ahead.
+
+        Messages that were delivered stay with the channel.
+        """
+        connection = self.conn.connection
+        connection.channel.basic_qos(0, prefetch, False)
+        for consumer, tag in list(connection._consumers.items()):
+            consumer.cancel(tag)
+        connection._new_tags = set(connection._consumers.values())
 
     def _keep_consuming(self) -> None:
         """Note that the thread lives; reconnect where that was requested or consumers are gone."""

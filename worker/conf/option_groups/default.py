@@ -103,7 +103,7 @@ OPTS = [
         min=1,
         help="How many accepted operations may wait for their turn on one volume, snapshot, "
         "group or backup. The rest waits on the bus, and lets operations on other resources "
-        "pass until 256 wait so.",
+        "pass; behind 256 that wait so, those of other projects.",
     ),
     cfg.IntOpt(
         "report_interval",

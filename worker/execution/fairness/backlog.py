@@ -4,7 +4,8 @@
 The broker delivers in the order of sending, so that the cast of one project arrives behind all
 those that another one has sent before. To accept a cast costs a millisecond, to put it here a tenth
 of that. So thousands of casts wait here rather than at the broker, and the next one is that of
-the project whose turn it is. Casts of one project stay in their order.
+the project whose turn it is. Casts of one project stay in their order. One that is taken early
+can tell whether an earlier one may name the same resource.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Collection
 from typing import NamedTuple
 
 from worker.execution.fairness.fair_queue import FairQueue
-from worker.rpc.received.waiting_body import nodes_of
 from worker.rpc.server import Cast, Undecoded, Unreadable
 
 UNPACKED = 256
 """Messages from which on the bodies of further ones are compressed."""
+
+_NODE_SIZE = 200
+"""Bytes of memory for a resource that a message may name."""
 
 Message = Cast | Undecoded | Unreadable
 
@@ -30,96 +33,155 @@ class Arrived(NamedTuple):
     """A message that waits, or was taken.
 
     :param number: in the order of arrival.
+    :param project: whose turn it takes. Messages of a queue of many hosts have turns of their own.
+    :param nodes: of the resources that it may name; None for any.
     :param at: when it arrived, by the monotonic clock.
-    :param size: bytes of its body, while it waits.
+    :param size: bytes of memory that it needs while it waits.
     """
 
     number: int
     message: Message
+    project: str
+    nodes: Collection[str] | None
     at: float
     size: int
 
 
 class Backlog:
-    """Messages of any projects; threads put them in, and one thread takes them."""
+    """Messages of any projects; threads put them in, and one thread takes them.
 
-    def __init__(self) -> None:
+    :param often: returns to its queue after which a message is taken before all others.
+    """
+
+    def __init__(self, often: int) -> None:
+        self._often = often
         self._guard = threading.Lock()
         self._numbers = itertools.count()
         self._queue: FairQueue[int] = FairQueue(lambda: 1)
+        self._kept: dict[str, deque[int]] = {}  # of projects whose turn was passed over
+        self._kept_first = False
         self._waiting: OrderedDict[int, Arrived] = OrderedDict()  # by number
-        self._returns: Counter[int] = Counter()
+        self._naming: dict[str, list[int]] = {}  # numbers of messages, by node of a resource
+        self._unknown: list[int] = []  # numbers of messages that may name any resource
+        self._urgent: deque[int] = deque()  # numbers of messages that came back often
         self.size = 0
-        """Bytes of the bodies."""
+        """Bytes of memory that the messages need."""
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def put(self, message: Message) -> None:
         """Append a message to those of its project; returns at once."""
-        project, size = _project(message), 0
+        project, nodes, size = _project(message), _nodes(message), 0
         if isinstance(message, Undecoded):
             if len(self._waiting) >= UNPACKED:
                 message.body.pack()
-            size = message.body.size
+            size = message.body.size + _NODE_SIZE * len(nodes or ())
         with self._guard:
             number = next(self._numbers)
-            self._waiting[number] = Arrived(number, message, time.monotonic(), size)
-            self._returns[_returns(message)] += 1
+            arrived = Arrived(number, message, project, nodes, time.monotonic(), size)
+            self._waiting[number] = arrived
+            for numbers in self._numbers_of(arrived):
+                numbers.append(number)
+            if not isinstance(message, Unreadable) and message.returns >= self._often:
+                self._urgent.append(number)
             self.size += size
             self._queue.push(project, number)
 
-    def take(self) -> Arrived | None:
-        """Take the next message; None where there is none."""
-        with self._guard:
-            while (found := self._queue.pop()) is not None:
-                project, number = found
-                self._queue.done(project)
-                if number in self._waiting:
-                    return self._taken(number)
-        return None
+    def take(self, kept: Collection[str] = ()) -> Arrived | None:
+        """Take the next message; None where there is none.
 
-    def must_not_wait(self, longest: float, returns: int) -> bool:
-        """Return whether a message has waited for so many seconds, or returned so often."""
-        with self._guard:
-            oldest = next(iter(self._waiting.values()), None)
-            if oldest is not None and time.monotonic() - oldest.at >= longest:
-                return True
-            return any(count and often >= returns for often, count in self._returns.items())
-
-    def take_before(self, number: int, ids: Collection[str]) -> list[Arrived]:
-        """Take the messages that must not follow one that was taken, in the order of arrival.
-
-        :param number: of the message that was taken.
-        :param ids: of its resources. Each message is taken that arrived before one which may name
-            such a resource, and that one as well, if they arrived before the given number.
+        :param kept: projects of which none is taken, while others are.
         """
-        nodes = nodes_of(ids)
         with self._guard:
-            earlier = list(itertools.takewhile(lambda one: one < number, self._waiting))
-            while earlier and not _may_name(self._waiting[earlier[-1]].message, nodes):
-                earlier.pop()
-            return [self._taken(one) for one in earlier]
+            number = self._next(kept)
+            return None if number is None else self._taken(number)
+
+    def follows(self, number: int, nodes: Collection[str] | None) -> bool:
+        """Return whether an earlier message waits that may name one of some resources.
+
+        :param number: of a message that was taken.
+        :param nodes: of the resources; None for any.
+        """
+        with self._guard:
+            if nodes is None:
+                return next(iter(self._waiting), number) < number
+            named = (self._naming.get(node) for node in nodes)
+            return any(found and found[0] < number for found in (self._unknown, *named))
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether a message waits that came back often."""
+        with self._guard:
+            return any(number in self._waiting for number in self._urgent)
+
+    def oldest(self) -> Arrived | None:
+        """Return the message that has waited longest; None where there is none."""
+        with self._guard:
+            return next(iter(self._waiting.values()), None)
+
+    def forget_lost(self) -> None:
+        """Drop the messages whose connection has gone: the broker delivers them again."""
+        with self._guard:
+            for arrived in list(self._waiting.values()):
+                if arrived.message.is_lost():
+                    self._taken(arrived.number)
+
+    def _next(self, kept: Collection[str]) -> int | None:
+        """Return the number of the next message: of those that were kept, and others, in turn."""
+        while self._urgent:
+            if (urgent := self._urgent.popleft()) in self._waiting:
+                return urgent
+        self._kept_first = not self._kept_first
+        if self._kept_first and (number := self._next_kept(kept)) is not None:
+            return number
+        while (found := self._queue.pop()) is not None:
+            project, number = found
+            self._queue.done(project)
+            if number not in self._waiting:
+                continue
+            if project not in kept and project not in self._kept:
+                return number
+            self._kept.setdefault(project, deque()).append(number)
+        return self._next_kept(kept)
+
+    def _next_kept(self, kept: Collection[str]) -> int | None:
+        for project, numbers in list(self._kept.items()):
+            while numbers and project not in kept:
+                if (number := numbers.popleft()) in self._waiting:
+                    return number
+            if not numbers:
+                del self._kept[project]
+        return None
 
     def _taken(self, number: int) -> Arrived:
         found = self._waiting.pop(number)
-        self._returns[_returns(found.message)] -= 1
+        for numbers in self._numbers_of(found):
+            numbers.remove(number)
+        for node in found.nodes or ():
+            if not self._naming[node]:
+                del self._naming[node]
         self.size -= found.size
         return found
 
+    def _numbers_of(self, arrived: Arrived) -> list[list[int]]:
+        if arrived.nodes is None:
+            return [self._unknown]
+        return [self._naming.setdefault(node, []) for node in arrived.nodes]
+
 
 def _project(message: Message) -> str:
+    if isinstance(message, Unreadable):
+        return ""
     if isinstance(message, Undecoded):
-        return message.body.project()
-    project = message.context.get("project_id") if isinstance(message, Cast) else None
-    return project if isinstance(project, str) else ""
+        project = message.body.project()
+    else:
+        project = str(message.context.get("project_id") or "")
+    return f"{project} on a shared queue" if message.shared else project
 
 
-def _may_name(message: Message, nodes: Collection[str] | None) -> bool:
+def _nodes(message: Message) -> Collection[str] | None:
+    """Return by what the resources are found that a message may name; None for any."""
     if isinstance(message, Undecoded):
-        return message.body.may_name(nodes)
-    return isinstance(message, Cast)
-
-
-def _returns(message: Message) -> int:
-    return 0 if isinstance(message, Unreadable) else message.returns
+        return message.body.nodes()
+    return None if isinstance(message, Cast) else ()

@@ -15,6 +15,9 @@ from typing import Any
 
 _PROJECT = "_context_project_id"
 _FAST = 1
+NODES_MAX = 500
+"""UUIDs of a message that are kept; a creation of Cinder's API has some thirty."""
+
 _SHORT = 512
 """Characters up to which a compression saves nothing."""
 
@@ -41,12 +44,11 @@ class WaitingBody:
     :param message: its ``body`` is replaced while it is compressed.
     """
 
-    __slots__ = ("_message", "_nodes", "_packed")
+    __slots__ = ("_message", "_packed")
 
     def __init__(self, message: Any) -> None:
         self._message = message
         self._packed: bytes | None = None
-        self._nodes: str | None = None
 
     @property
     def size(self) -> int:
@@ -73,30 +75,24 @@ class WaitingBody:
             at = body.rfind(_PROJECT, 0, at)
         return ""
 
-    def may_name(self, nodes: Collection[str] | None) -> bool:
-        """Return whether the message may name one of some resources.
+    def nodes(self) -> Collection[str] | None:
+        """Return by what the resources are found that the message may name; None for any.
 
-        :param nodes: what :func:`nodes_of` returns for them.
+        As :func:`nodes_of` does for names. A message with too many UUIDs may name any resource.
         """
-        own = self._nodes_of_body()
-        return nodes is None or any(one in own for one in nodes)
+        found = {node.lower() for node in _NODE.findall(self._text())}
+        return found if len(found) <= NODES_MAX else None
 
     def pack(self) -> None:
         """Compress the body until it is decoded."""
         body = self._message.body
         if isinstance(body, str) and len(body) > _SHORT:
-            self._nodes_of_body()
             self._packed = zlib.compress(body.encode(errors="surrogatepass"), _FAST)
             self._message.body = None
 
     def unpack(self) -> None:
         """Give the message its body back."""
         self._message.body, self._packed = self._text(), None
-
-    def _nodes_of_body(self) -> str:
-        if self._nodes is None:
-            self._nodes = " ".join(_NODE.findall(self._text())).lower()
-        return self._nodes
 
     def _text(self) -> str:
         packed = self._packed

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.unit.rpc import samples
+from worker.rpc.received import waiting_body
 from worker.rpc.received.waiting_body import WaitingBody, nodes_of
 
 SAMPLES = samples.load()
@@ -36,8 +37,8 @@ def test_real_messages_show_their_project_and_all_resources(sample: samples.Samp
 
     assert body.project() == (sample.message.get("_context_project_id") or "")
     assert body.holds("_msg_id") == ("_msg_id" in sample.message)
-    assert all(body.may_name(nodes_of([one])) for one in named)
-    assert not body.may_name(nodes_of([OTHER]))
+    nodes = body.nodes()
+    assert nodes is not None and (nodes_of(named) or set()) <= set(nodes)
 
 
 @pytest.mark.parametrize(
@@ -71,9 +72,9 @@ def test_a_compressed_body_comes_back(text: str) -> None:
     body.pack()
     assert message.body is None and body.size < before / 2
 
-    named = body.may_name(nodes_of([ID]))
+    nodes = body.nodes()
     body.unpack()
-    assert message.body == text + " " * 600 and named is (ID in text)
+    assert message.body == text + " " * 600 and (nodes == nodes_of([ID])) is (ID in text)
 
 
 def test_a_short_body_stays_as_it_is() -> None:
@@ -91,10 +92,18 @@ def test_a_body_that_is_no_text_may_hold_anything(text: Any) -> None:
 def test_resources_are_found_in_names_of_locks() -> None:
     body = body_of(enveloped({"args": {"volume_id": ID.upper()}}))
 
-    assert body.may_name(nodes_of([f"{ID}-delete_volume"]))
-    assert not body.may_name(nodes_of([OTHER, f"{OTHER}-delete_volume"]))
-    assert not body.may_name(nodes_of([]))
+    assert body.nodes() == nodes_of([f"{ID}-delete_volume"]) == nodes_of([ID])
+    assert body.nodes() != nodes_of([f"{OTHER}-delete_volume"])
+    assert nodes_of([]) == set()
 
 
 def test_a_resource_without_a_uuid_may_be_named_by_any_message() -> None:
-    assert body_of("{}").may_name(nodes_of([OTHER, "backend"]))
+    assert nodes_of([OTHER, "backend"]) is None
+
+
+def test_a_message_with_too_many_may_name_any() -> None:
+    tags = [f"-{number:012x}" for number in range(waiting_body.NODES_MAX)]
+    nodes = body_of(enveloped({"args": {"tags": tags}})).nodes()
+    assert nodes is not None and len(nodes) == waiting_body.NODES_MAX
+
+    assert body_of(enveloped({"args": {"tags": [*tags, ID]}})).nodes() is None

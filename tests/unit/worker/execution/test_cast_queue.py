@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
+import time
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -34,6 +36,7 @@ class Parts:
         self.fails: Exception | None = None
         self.bad = ""
         self.decoded: list[str] = []
+        self.given_back: list[str] = []
         self.stopping, self.wake = threading.Event(), threading.Event()
         self.queue = CastQueue(
             self._dispatch,
@@ -74,7 +77,8 @@ class Parts:
             return None
         volume, shared = cast.message["volume"], tuple(cast.message["shared"])
         factory: Any = None
-        return Operation(factory, ("volume", volume), {}, exclusive=(volume,), shared=shared)
+        kind = "backend" if volume == "backend" else "volume"
+        return Operation(factory, (kind, volume), {}, exclusive=(volume,), shared=shared)
 
     def _accept(self, casts: Sequence[tuple[Cast, Operation]]) -> None:
         if self.fails is not None:
@@ -230,7 +234,13 @@ class TestBacklog:
 
     @staticmethod
     def put(
-        parts: Parts, project: str, name: str, volume: str, error: bool = False, returns: int = 0
+        parts: Parts,
+        project: str,
+        name: str,
+        volume: str,
+        error: bool = False,
+        returns: int = 0,
+        shared: bool = False,
     ) -> None:
         inner = {"method": name, "volume": volume, "_context_project_id": project}
         message = types.SimpleNamespace(body=json.dumps({"oslo.message": json.dumps(inner)}))
@@ -243,8 +253,10 @@ class TestBacklog:
             args = {"method": name, "volume": volume, "shared": ()}
             return Cast(args, {}, acknowledge, is_lost, returns=returns)
 
+        settle = (acknowledge, is_lost)
+        give_back = functools.partial(parts.given_back.append, name)
         body = WaitingBody(message)
-        parts.queue.put(Undecoded(body, decode, acknowledge, is_lost, returns))
+        parts.queue.put(Undecoded(body, decode, *settle, returns, shared, give_back))
 
     def test_a_project_does_not_wait_behind_all_casts_of_another_one(self) -> None:
         parts = Parts(self.A, self.B)
@@ -264,7 +276,49 @@ class TestBacklog:
         self.put(parts, "admin", "force", self.B)
         parts.queue.process()
 
-        assert parts.accepted == ["a0", "a1", "a2", "force", "a3"]
+        assert parts.accepted.index("a2") < parts.accepted.index("force")
+        assert sorted(parts.accepted) == ["a0", "a1", "a2", "a3", "force"]
+
+    def test_casts_that_follow_one_keep_their_own_order(self) -> None:
+        parts = Parts(self.A, self.B)
+        for number in range(20):
+            self.put(parts, "a", f"a{number}", self.B if number == 15 else self.A)
+        for number in range(3):
+            self.put(parts, f"admin{number}", f"b{number}", self.B)
+        parts.queue.process()
+
+        of_b = [one for one in parts.accepted if one == "a15" or one[0] == "b"]
+        assert of_b == ["a15", "b0", "b1", "b2"] and parts.queue.is_empty
+
+    def test_those_that_follow_do_not_fill_the_memory(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cast_queue, "DEFERRED_CASTS", 2)
+        monkeypatch.setattr(cast_queue, "TAKEN", 8)
+        parts = Parts(self.A, self.B)
+        for number in range(50):
+            self.put(parts, "a", f"a{number}", self.B if number == 49 else self.A)
+        for number in range(20):
+            self.put(parts, "b", f"b{number}", self.B)
+        parts.queue.process()
+        assert parts.decoded.count("b2") == 0 and parts.accepted == [f"a{n}" for n in range(6)]
+
+        while parts.wake.is_set():
+            parts.wake.clear()
+            parts.queue.process()
+        assert parts.accepted[49:] == ["a49", *(f"b{number}" for number in range(20))]
+
+    def test_an_operation_on_the_backend_keeps_its_place(self) -> None:
+        parts = Parts(self.A, "backend")
+        for number in range(3):
+            self.put(parts, "a", f"a{number}", self.A)
+        self.put(parts, "admin", "failover", "backend")
+        self.put(parts, "a", "a3", self.A)
+        self.put(parts, "b", "b", self.A)
+        parts.queue.process()
+
+        assert parts.accepted[:4] == ["a0", "a1", "a2", "failover"]
+        assert parts.accepted.index("b") > 3
 
     def test_a_cast_waits_for_one_of_another_project_that_is_deferred(self) -> None:
         parts = Parts(self.A)
@@ -296,14 +350,14 @@ class TestBacklog:
             self.put(parts, "a", f"a{number}", self.A)
         parts.queue.process()
         assert parts.decoded == ["a0", "a1"] and parts.queue.deferred == 2
-        assert parts.queue.size > 0 and not parts.queue.is_empty
+        assert not parts.queue.has_memory(0) and not parts.queue.is_empty
 
         parts.admitted.add(self.A)
         parts.queue.process()
         assert parts.accepted == [f"a{number}" for number in range(5)]
-        assert parts.queue.size == 0 and parts.queue.is_empty
+        assert parts.queue.has_memory(0) and parts.queue.is_empty
 
-    def test_those_that_came_back_often_are_decoded_all_the_same(
+    def test_those_that_came_back_often_are_taken_first_and_in_spite_of_the_limits(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(cast_queue, "DEFERRED_CASTS", 1)
@@ -313,19 +367,49 @@ class TestBacklog:
         self.put(parts, "a", "left", self.B)
         parts.queue.process()
 
-        assert parts.accepted == ["returned"] and parts.decoded == ["deferred", "returned"]
+        assert parts.accepted == ["returned"] and parts.decoded == ["returned", "deferred"]
 
-    def test_those_that_waited_long_are_accepted_all_the_same(
+    def test_those_of_other_projects_and_queues_pass_while_many_are_deferred(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cast_queue, "DEFERRED_CASTS", 2)
+        parts = Parts(self.B)
+        for number in range(5):
+            self.put(parts, "a", f"a{number}", self.A)
+        self.put(parts, "b", "b", self.B)
+        self.put(parts, "a", "shared", self.B, shared=True)
+        parts.queue.process()
+
+        assert sorted(parts.accepted) == ["b", "shared"]
+        assert "a2" not in parts.decoded
+
+    def test_those_that_waited_long_are_given_back_unless_they_came_back(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(cast_queue, "DEFERRED_CASTS", 1)
-        monkeypatch.setattr(cast_queue, "DEFERRED_MAX", 0.0)
         parts = Parts()
         for number in range(3):
             self.put(parts, "a", f"a{number}", self.A)
         parts.queue.process()
+        assert parts.given_back == [] and parts.decoded == ["a0"]
 
-        assert parts.accepted == ["a0", "a1", "a2"]
+        monkeypatch.setattr(cast_queue, "DEFERRED_MAX", 0.0)
+        parts.queue.process()
+        assert parts.given_back == ["a1"]
+
+        parts.lost = {"a1", "a2"}
+        parts.queue.process()
+        assert parts.given_back == ["a1"] and parts.queue.has_memory(0)
+
+    def test_patience_begins_when_a_cast_is_decoded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Otherwise all that wait for the journal would be accepted in spite of the limits."""
+        parts, now = Parts(), time.monotonic()
+        self.put(parts, "a", "a0", self.A)
+        later = now + cast_queue.DEFERRED_MAX + 1
+        monkeypatch.setattr(cast_queue.time, "monotonic", lambda: later)
+        parts.queue.process()
+
+        assert parts.accepted == [] and parts.queue.deferred == 1
 
     def test_a_long_backlog_is_taken_in_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(cast_queue, "TAKEN", 2)

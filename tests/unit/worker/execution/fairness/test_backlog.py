@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import json
 import types
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from worker.execution.fairness import backlog
 from worker.execution.fairness.backlog import Backlog
-from worker.rpc.received.waiting_body import WaitingBody
+from worker.rpc.received.waiting_body import WaitingBody, nodes_of
 from worker.rpc.server import Cast, Undecoded, Unreadable
 
 VOLUMES = [f"3f1c6a52-0d4b-4c6e-9a51-7e7a3b1c2d{number:02x}" for number in range(16)]
@@ -32,7 +33,7 @@ def all_of(waiting: Backlog) -> list[Any]:
 
 
 def test_projects_are_served_in_turns_and_each_in_its_order() -> None:
-    waiting = Backlog()
+    waiting = Backlog(2)
     flood = [cast("a") for _ in range(5)]
     late = [cast("b"), Cast({}, {"project_id": "b"}), Unreadable(b"", ValueError("bad"))]
     for message in [*flood, *late]:
@@ -45,47 +46,78 @@ def test_projects_are_served_in_turns_and_each_in_its_order() -> None:
     assert len(waiting) == waiting.size == 0 and waiting.take() is None
 
 
-def test_those_that_may_name_a_resource_go_first_with_all_before_them() -> None:
-    waiting = Backlog()
-    first, named, after = [cast("a", volume) for volume in VOLUMES[:3]]
-    last = cast("b", VOLUMES[1])
-    for message in [first, named, after, last]:
+def test_one_that_was_taken_early_knows_of_earlier_ones_on_its_resource() -> None:
+    waiting = Backlog(2)
+    for message in [cast("a", VOLUMES[0]), cast("a", VOLUMES[1]), cast("b"), cast("b", VOLUMES[3])]:
         waiting.put(message)
-    begun = waiting.take()
-    ahead = waiting.take()
-    assert begun is not None and begun.message is first
-    assert ahead is not None and ahead.message is last
+    taken = [waiting.take(), waiting.take()]
+    assert [one.number for one in taken if one is not None] == [0, 2]
 
-    earlier = waiting.take_before(ahead.number, [f"{VOLUMES[1]}-delete_volume"])
-    assert [one.message for one in earlier] == [named]
-    assert waiting.take_before(ahead.number, [VOLUMES[3]]) == []
-    assert all_of(waiting) == [after]
-
-
-def test_a_message_that_follows_never_goes_first() -> None:
-    waiting = Backlog()
-    waiting.put(cast("a", VOLUMES[0]))
-    found = waiting.take()
-    waiting.put(cast("a", VOLUMES[0]))
-
-    assert found is not None and waiting.take_before(found.number, [VOLUMES[0]]) == []
+    assert waiting.follows(2, nodes_of([f"{VOLUMES[1]}-delete_volume"]))
+    assert not waiting.follows(2, nodes_of([VOLUMES[0]])), "it was taken"
+    assert not waiting.follows(2, nodes_of([VOLUMES[3]])), "it arrived later"
+    assert not waiting.follows(2, set())
+    assert waiting.follows(2, None) and not waiting.follows(0, None)
+    waiting.take()
+    assert not waiting.follows(2, nodes_of([VOLUMES[1]])) and not waiting.follows(2, None)
 
 
-def test_a_decoded_cast_goes_first_since_its_resources_are_unknown() -> None:
-    waiting = Backlog()
-    early = Cast({}, {"project_id": "a"})
-    for message in [cast("a"), early, cast("b", VOLUMES[0])]:
+def test_a_message_of_unknown_resources_may_name_any() -> None:
+    waiting = Backlog(2)
+    waiting.put(Unreadable(b"", ValueError()))
+    waiting.put(cast("a"))
+    assert not waiting.follows(2, nodes_of([VOLUMES[0]]))
+
+    waiting.put(Cast({}, {"project_id": "a"}))
+    assert waiting.follows(3, nodes_of([VOLUMES[0]]))
+    all_of(waiting)
+    assert not waiting.follows(3, nodes_of([VOLUMES[0]]))
+
+
+def test_projects_that_are_kept_keep_their_order_and_no_other() -> None:
+    waiting = Backlog(2)
+    kept = [cast("a") for _ in range(3)]
+    for message in kept:
         waiting.put(message)
-    _first, late = waiting.take(), waiting.take()
+    assert waiting.take({"a"}) is None and len(waiting) == 3
 
-    assert late is not None and late.number == 2
-    assert [one.message for one in waiting.take_before(late.number, [VOLUMES[0]])] == [early]
+    others, later = [cast("b") for _ in range(2)], cast("a")
+    for message in [*others, later]:
+        waiting.put(message)
+    taken = [waiting.take({"a"}) for _ in range(3)]
+    assert [one and one.message for one in taken] == [*others, None]
+
+    waiting.put(last := cast("b"))
+    after = all_of(waiting)
+    assert [one for one in after if one is not last] == [*kept, later] and last in after[:2]
+
+
+def test_messages_of_a_shared_queue_have_turns_of_their_own() -> None:
+    waiting = Backlog(2)
+    waiting.put(cast("a"))
+    waiting.put(replace(cast("a"), shared=True))
+
+    shared = waiting.take({"a"})
+    assert shared is not None and shared.project != "a" and waiting.take({"a"}) is None
+
+
+def test_the_copies_of_lost_connections_are_dropped() -> None:
+    waiting = Backlog(2)
+    lost = replace(cast("a", VOLUMES[0]), is_lost=lambda: True)
+    for message in [lost, stays := cast("a"), lost]:
+        waiting.put(message)
+    size = waiting.size
+    waiting.forget_lost()
+
+    assert len(waiting) == 1 and 0 < waiting.size < size
+    assert not waiting.follows(9, nodes_of([VOLUMES[0]]))
+    assert all_of(waiting) == [stays]
 
 
 def test_the_bodies_of_many_are_compressed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backlog, "UNPACKED", 2)
-    waiting = Backlog()
-    sizes = []
+    waiting = Backlog(2)
+    sizes: list[int] = []
     for _ in range(4):
         waiting.put(cast("a", VOLUMES[0], "n" * 5000))
         sizes.append(waiting.size)
@@ -94,18 +126,24 @@ def test_the_bodies_of_many_are_compressed(monkeypatch: pytest.MonkeyPatch) -> N
     assert [len(one.body._text()) > 5000 for one in all_of(waiting)] == [True] * 4
 
 
-@pytest.mark.parametrize(
-    ("age", "returns", "urgent"), [(0.0, 0, False), (10.0, 0, True), (0.0, 2, True)]
-)
-def test_one_that_waited_long_or_came_back_often_is_urgent(
-    monkeypatch: pytest.MonkeyPatch, age: float, returns: int, urgent: bool
-) -> None:
-    waiting, now = Backlog(), backlog.time.monotonic()
-    assert not waiting.must_not_wait(0.0, 0)
-    monkeypatch.setattr(backlog.time, "monotonic", lambda: now)
-    waiting.put(cast("a", returns=returns))
-    monkeypatch.setattr(backlog.time, "monotonic", lambda: now + age)
+def test_the_oldest_is_known() -> None:
+    waiting = Backlog(2)
+    assert waiting.oldest() is None
+    for message in [first := cast("a"), cast("a")]:
+        waiting.put(message)
+    oldest = waiting.oldest()
 
-    assert waiting.must_not_wait(9.0, 2) is urgent
-    waiting.take()
-    assert not waiting.must_not_wait(9.0, 2)
+    assert oldest is not None and oldest.message is first
+
+
+def test_those_that_came_back_often_are_taken_first() -> None:
+    waiting = Backlog(2)
+    first, often, last = cast("a", VOLUMES[0]), cast("a", VOLUMES[0], returns=2), cast("b")
+    for message in [first, often, last]:
+        waiting.put(message)
+    assert waiting.is_urgent
+
+    taken = waiting.take()
+    assert taken is not None and taken.message is often and not waiting.is_urgent
+    assert waiting.follows(taken.number, nodes_of([VOLUMES[0]])), "the first one on its resource"
+    assert all_of(waiting) == [first, last]
