@@ -350,6 +350,18 @@ class TestFetchedAhead:
         self.deliver(ahead, 3)
         assert ahead.conn.prefetched == [6, 6]
 
+    def test_a_channel_that_breaks_meanwhile_is_opened_anew(
+        self, ahead: Bench, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def fail(*_args: Any) -> None:
+            raise ConnectionResetError("gone")
+
+        ahead.conn.channel.basic_qos = fail
+        self.deliver(ahead, 1, 2)
+
+        assert ahead.conn.collected == 1 and ahead.conn.cancelled == []
+        assert "its consumers could not be replaced: gone" in caplog.text
+
     def test_not_without_the_option(self, bench: Bench) -> None:
         bench.conn.connection.rabbit_qos_prefetch_count = 1
         bench.intake.has_memory = False

@@ -262,10 +262,14 @@ class Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
         Messages that were delivered stay with the channel.
         """
         connection = self.conn.connection
-        connection.channel.basic_qos(0, prefetch, False)
-        for consumer, tag in list(connection._consumers.items()):
-            consumer.cancel(tag)
-        connection._new_tags = set(connection._consumers.values())
+        try:
+            connection.channel.basic_qos(0, prefetch, False)
+            for consumer, tag in list(connection._consumers.items()):
+                consumer.cancel(tag)
+        except Exception as error:  # noqa: BLE001 - whatever ends a channel
+            self.reconnect(f"its consumers could not be replaced: {error}")
+        else:
+            connection._new_tags = set(connection._consumers.values())
 
     def _keep_consuming(self) -> None:
         """Note that the thread lives; reconnect where that was requested or consumers are gone."""
