@@ -9,10 +9,11 @@ marked ``lasts`` run first.
 
 from __future__ import annotations
 
-import itertools
+import math
 import os
 import random
 from collections.abc import Sequence
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -20,6 +21,9 @@ import pytest
 FULL = bool(os.environ.get("HOLDFAST_FULL"))
 
 _FEWEST = 8
+
+_COMPUTING = [Path(__file__).parent / folder for folder in ("unit", "conformance")]
+"""The folders whose tests mostly compute; those of the others mostly wait for a service."""
 
 
 def examples(number: int) -> int:
@@ -68,7 +72,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(long)
     if (worker := getattr(config, "workerinput", None)) is not None:
         seconds = [_seconds(item) for item in items]
-        items[:] = [items[number] for number in order(seconds, worker["workercount"])]
+        waits = [not any(map(item.path.is_relative_to, _COMPUTING)) for item in items]
+        items[:] = [items[number] for number in order(seconds, waits, worker["workercount"])]
 
 
 def _seconds(item: pytest.Item) -> float:
@@ -77,25 +82,48 @@ def _seconds(item: pytest.Item) -> float:
     return float(marker.args[0]) if marker is not None else 0.0
 
 
-def order(seconds: Sequence[float], workers: int) -> list[int]:
-    """Return the numbers of tests such that each worker begins with some of the longest ones.
+def order(seconds: Sequence[float], waits: Sequence[bool], workers: int) -> list[int]:
+    """Return the numbers of tests such that workers begin with long ones, or with computing ones.
 
     pytest-xdist gives each worker a part of the list, and later moves tests from the end of the
     longest part to a worker without any: a long test at the end of the run is waited for alone.
+    In a run with both kinds, one worker of three (one of five) begins with the tests that compute,
+    and the others with those that mostly wait: the processors are busy from the beginning.
 
     :param seconds: how long each test lasts, 0 for one that is not long.
+    :param waits: whether each test mostly waits for a service, rather than computes.
     """
+    short = [number for number, length in enumerate(seconds) if not length]
+    waiting, computing = ([n for n in short if waits[n] is kind] for kind in (True, False))
+    first = _longest_first(seconds, workers - (workers // 3 if waiting and computing else 0))
+    ordered: list[int] = []
+    for turn in range(workers):
+        size = (len(seconds) - len(ordered)) // (workers - turn)
+        part = []
+        if turn < len(first):
+            part = first[turn]
+            share = math.ceil(len(waiting) / (len(first) - turn))
+            _move(waiting, part, min(size, len(part) + share))
+        _move(computing, part, size)
+        _move(waiting, part, size)
+        ordered += part
+    return ordered
+
+
+def _move(source: list[int], part: list[int], size: int) -> None:
+    """Move numbers to a part until it has a size."""
+    number = max(size - len(part), 0)
+    part += source[:number]
+    del source[:number]
+
+
+def _longest_first(seconds: Sequence[float], workers: int) -> list[list[int]]:
+    """Return for each worker its long tests, of about the same sum."""
     first: list[list[int]] = [[] for _ in range(workers)]
     for number in sorted(range(len(seconds)), key=lambda n: -seconds[n]):
         if seconds[number]:
             min(first, key=lambda part: sum(seconds[n] for n in part)).append(number)
-    others = iter([number for number, length in enumerate(seconds) if not length])
-    ordered: list[int] = []
-    for turn, part in enumerate(first):
-        size = (len(seconds) - len(ordered)) // (workers - turn)
-        ordered += part
-        ordered += itertools.islice(others, max(size - len(part), 0))
-    return ordered
+    return first
 
 
 @pytest.fixture(scope="session")

@@ -37,6 +37,7 @@ def world(rights: None) -> Iterator[World]:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.lasts(60)
 def test_faults_on_two_hosts_under_load(
     world: World, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -61,6 +61,7 @@ def test_killed_database_comes_back_on_its_port(servers, kind):
     engine.dispose()
 
 
+@pytest.mark.lasts(40)
 def test_nothing_is_left_at_the_end():
     require(Broker, MariaDB, PostgreSQL)
     with Servers() as servers:

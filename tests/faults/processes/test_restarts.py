@@ -21,7 +21,10 @@ from tests.servers import Broker, until
 from worker.journal.entries.listed_entry import JournalEntry
 from worker.journal.journal import Journal
 
-pytestmark = pytest.mark.timeout(1800)  # ten starts of two services take long on a busy machine
+pytestmark = [
+    pytest.mark.timeout(1800),  # ten starts of two services take long on a busy machine
+    pytest.mark.lasts(30),
+]
 
 LOG = logging.getLogger(__name__)
 

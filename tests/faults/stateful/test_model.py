@@ -194,6 +194,7 @@ class Model(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.lasts(40)
 def test_the_service_agrees_with_its_model(
     servers: Servers, broker: Broker, full: bool, forked: bool
 ) -> None:

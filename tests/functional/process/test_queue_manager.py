@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.functional.cloud import REQUEST, Cloud, encoded
 from tests.functional.operations.migration.pair import host
 from tests.functional.service import Service
@@ -21,6 +23,7 @@ SECTIONS: dict[str, Any] = {"oslo_messaging_rabbit": {"use_queue_manager": True}
 """Without lock_path, which the library needs."""
 
 
+@pytest.mark.lasts(30)
 def test_migrations_between_services_of_one_backend_each(
     volume_service: Callable[..., Service], rabbit_url: str, broker: Broker, tmp_path: Path
 ) -> None:

@@ -13,6 +13,8 @@ from tests.functional.service import services
 from tests.functional.slots.backup_hosts import FIRST, SECOND, BackupHosts
 from tests.servers import Broker, Servers, until
 
+pytestmark = pytest.mark.lasts(30)
+
 
 @pytest.fixture(scope="module")
 def running(

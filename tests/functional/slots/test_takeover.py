@@ -18,6 +18,8 @@ from tests.functional.slots.hosts import Hosts
 from tests.functional.slots.pooled import WITHOUT_TIMER
 from tests.servers import Servers, until
 
+pytestmark = pytest.mark.lasts(20)
+
 LONG = {"slot_ttl": 300.0, "slot_renewal": 0.5, "slot_kill_after": 200.0}
 """Leases whose end no test waits for."""
 

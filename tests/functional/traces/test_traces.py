@@ -55,6 +55,7 @@ def spans(sink: Collector, trace: str, *last: str) -> dict[str, ReceivedSpan]:
     return {span.name: span for span in sink.spans(trace)}
 
 
+@pytest.mark.lasts(30)
 def test_traces_continue_those_of_callers_over_failures_and_kills(
     cloud: Cloud, sink: Collector, tmp_path: Path
 ) -> None:

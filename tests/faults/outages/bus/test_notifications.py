@@ -96,6 +96,7 @@ def notified(
     notices.close()
 
 
+@pytest.mark.lasts(30)
 def test_a_resource_alarm_of_the_notifications_broker(notified: Notified, other: Broker) -> None:
     other.ctl("set_vm_memory_high_watermark", "0")
     try:
