@@ -11,7 +11,6 @@ from drivers.interface.errors import (
     ImageLimitExceeded,
     ImageSignatureVerificationException,
     ImageTooBig,
-    ImageUnacceptable,
     SnapshotIsBusy,
     SnapshotLimitExceeded,
 )
@@ -74,7 +73,6 @@ _BY_ERROR = {
     SnapshotLimitExceeded: QUOTA_EXCEEDED,
     ImageTooBig: NO_SPACE_FOR_IMAGE,
     ImageConversionNotAllowed: IMAGE_FORMAT,
-    ImageUnacceptable: IMAGE_FORMAT,
     ImageSignatureVerificationException: SIGNATURE,
     SnapshotIsBusy: SNAPSHOT_BUSY,
 }

@@ -105,7 +105,7 @@ class TestCreateFromImage:
         volume, row = create(cloud, image, "error", filter_properties=RETRY)
 
         assert row.host is not None  # not handed back: it would fit nowhere
-        assert messages(cloud, volume) == ["VOLUME_VOLUME_005_029"]
+        assert messages(cloud, volume) == ["VOLUME_VOLUME_005_001"]
         assert not calls(cloud, "create_volume", volume)
 
     def test_an_image_without_data(self, cloud: Cloud) -> None:
@@ -120,7 +120,7 @@ class TestCreateFromImage:
         ("error", "event"),
         [
             ("ImageTooBig", "005_007"),
-            ("ImageUnacceptable", "005_029"),
+            ("ImageUnacceptable", "005_001"),
             ("ImageConversionNotAllowed", "005_029"),
             ("OSError", "005_001"),
             ("KeyboardInterrupt", "005_001"),

@@ -40,21 +40,21 @@ def test_a_packed_image_is_unpacked_and_never_cloned(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "image", "error"),
+    ("options", "image", "error", "detail"),
     [
-        (Options(), {"container_format": "compressed"}, ImageUnacceptable),
-        (Options(convert_images=False), {"disk_format": "iso"}, ImageConversionNotAllowed),
-        (Options(convert_images=False), {"disk_format": "vmdk"}, ImageConversionNotAllowed),
+        (Options(), {"container_format": "compressed"}, ImageUnacceptable, "001"),
+        (Options(convert_images=False), {"disk_format": "iso"}, ImageConversionNotAllowed, "029"),
+        (Options(convert_images=False), {"disk_format": "vmdk"}, ImageConversionNotAllowed, "029"),
     ],
 )
 def test_an_image_is_refused_before_its_volume_exists(
-    world: World, options: Options, image: dict[str, str], error: type[Exception]
+    world: World, options: Options, image: dict[str, str], error: type[Exception], detail: str
 ) -> None:
     outcome = create(world, options, **image)
 
     assert outcome.failure.check(error)
     assert world.volume()["status"] == "error"
-    assert world.messaged() == [("005", "029")]
+    assert world.messaged() == [("005", detail)]
     assert world.driver.called("create_volume") == []
 
 
@@ -113,7 +113,7 @@ def test_an_image_whose_header_does_not_fit_is_refused_before_its_volume_exists(
 
     assert outcome.failure.check(ImageUnacceptable)
     assert world.volume()["status"] == "error"
-    assert world.messaged() == [("005", "029")]
+    assert world.messaged() == [("005", "001")]
     assert world.scheduler.calls == []
     assert world.driver.called("create_volume") == []
     assert world.images.looked_at == [("i1", world.volume()["size"] << 30)]
