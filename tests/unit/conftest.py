@@ -27,6 +27,16 @@ def statements_are_compiled_once() -> Iterator[None]:
         yield
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Release a test's fixtures before those of its module end.
+
+    The last test of a module, which differs from run to run, would keep its objects, and their
+    threads, until all fixtures have ended.
+    """
+    getattr(item, "funcargs", {}).clear()
+
+
 @pytest.fixture(autouse=True, scope="module")
 def no_thread_is_left() -> Iterator[None]:
     """Fail a module that leaves threads: a bus in memory polls, and slows all that follows."""
