@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.servers.place import LOOPBACK, Place
 from tests.servers.process import Process, free_port, until
-from tests.servers.server import Server, find
+from tests.servers.server import START_TIMEOUT, Server, find
 
 
 class Broker(Server):
@@ -44,7 +44,7 @@ class Broker(Server):
         """Start the broker, or start it again after ``stop`` or ``kill``."""
         if self._process is None:
             super().start()
-            self.ctl("await_startup")
+            until(self._has_started, START_TIMEOUT, "the broker to have started")
         else:
             self.ctl("start_app")
 
@@ -62,6 +62,14 @@ class Broker(Server):
     def ctl(self, *argv: str) -> str:
         """Run rabbitmqctl (about a second)."""
         return self._command("rabbitmqctl", "--quiet", *argv, env=self._env())
+
+    def _has_started(self) -> bool:
+        """Wait for the start; it fails where the node has not got so far that one can wait."""
+        try:
+            self.ctl("await_startup")
+        except RuntimeError:
+            return False
+        return True
 
     def _make(self, names: list[str]) -> list[str]:
         listed = ", ".join(f'<<"{name}">>' for name in names)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -46,7 +47,9 @@ def test_it_is_undone_and_the_others_go_on(cloud: Cloud) -> None:
     for volume in others:
         until(lambda: cloud.status(volume) == "available", 60, "the others")  # noqa: B023
     cloud.wait_idle()
-    assert len(cloud.script.calls("extend_volume")) == 1 + MAX_RESUMES
+    # It is reverted when it was alone, and others may have been interrupted beside it at first.
+    calls = len(cloud.script.calls("extend_volume"))
+    assert 1 + MAX_RESUMES <= calls <= 1 + MAX_RESUMES + math.ceil(math.log2(1 + len(others)))
 
 
 def test_where_undoing_ends_the_process_too_the_driver_is_not_asked_any_more(
