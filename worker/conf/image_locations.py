@@ -11,7 +11,7 @@ from oslo_config import cfg
 from drivers.image.glance_client import glance_server, store_files
 from worker.conf.check.config_files import ConfigFiles
 from worker.conf.check.problems import Problem
-from worker.conf.option_groups.compute import ACCOUNT
+from worker.conf.option_groups.compute import account_sections
 from worker.conf.option_groups.image import SERVICE as IMAGE_SERVICE
 
 LOG = logging.getLogger(__name__)
@@ -34,8 +34,7 @@ def warn_of_missing_directory(conf: cfg.ConfigOpts) -> None:
 def account_warnings(conf: cfg.ConfigOpts, found: ConfigFiles) -> Iterator[Problem]:
     """Yield a warning where Glance has the images, and no section has the account for it."""
     asked = conf.image_service == "glance" and conf.auth_strategy == "keystone"
-    sections = {entry.section.lower() for entry in found.entries if entry.option in ACCOUNT}
-    if asked and sections.isdisjoint(glance_server.ACCOUNTS):
+    if asked and account_sections(found).isdisjoint(glance_server.ACCOUNTS):
         yield found.problem("DEFAULT", IMAGE_SERVICE, glance_server.NO_ACCOUNT, fatal=False)
 
 

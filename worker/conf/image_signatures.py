@@ -12,7 +12,7 @@ from oslo_config import cfg
 from drivers.image.verification.certificates import ACCOUNTS
 from worker.conf.check.config_files import ConfigFiles
 from worker.conf.check.problems import Problem
-from worker.conf.option_groups import image
+from worker.conf.option_groups import compute, image
 
 LOG = logging.getLogger(__name__)
 
@@ -31,7 +31,6 @@ NO_ACCOUNT = (
 
 _OPTION = next(one for one in image.OPTS if one.dest == "verify_glance_signatures")
 _ENABLED = _OPTION.default
-_ACCOUNT_OPTIONS = ("auth_type", "auth_plugin", "auth_section")
 
 
 def are_verified(conf: cfg.ConfigOpts) -> bool:
@@ -54,11 +53,5 @@ def warnings(conf: cfg.ConfigOpts, found: ConfigFiles) -> Iterator[Problem]:
     """Yield a warning for each requirement of signed images that is missing."""
     if lacks_library(conf):
         yield found.problem("DEFAULT", _OPTION, NO_LIBRARY, fatal=False)
-    if are_verified(conf) and not _has_account(found):
+    if are_verified(conf) and compute.account_sections(found).isdisjoint(ACCOUNTS):
         yield found.problem("DEFAULT", _OPTION, NO_ACCOUNT, fatal=False)
-
-
-def _has_account(found: ConfigFiles) -> bool:
-    return any(
-        one.section.lower() in ACCOUNTS and one.option in _ACCOUNT_OPTIONS for one in found.entries
-    )

@@ -12,8 +12,7 @@ from drivers.compat import oslo_config
 from worker import database_url
 from worker.conf.check.config_files import ConfigFiles
 from worker.conf.check.problems import Problem
-
-ROOT = "DEFAULT"
+from worker.conf.option_groups import default
 
 _LONGEST = 255
 """Bytes of the name of a queue."""
@@ -44,16 +43,18 @@ def relative(conf: cfg.ConfigOpts, found: ConfigFiles, databases: Collection[str
 
 def absent(conf: cfg.ConfigOpts, found: ConfigFiles) -> Iterator[Problem]:
     """Yield directories without which a start ends; they may be made until then."""
-    options = {one.dest: one for section, one in oslo_config.registered(conf) if section == ROOT}
+    options = {
+        one.dest: one for section, one in oslo_config.registered(conf) if section == default.SECTION
+    }
     if other := _file_on_the_way(conf.state_path):
         text = f"{conf.state_path} cannot be made: {other} is no directory"
-        yield found.problem(ROOT, options["state_path"], text)
+        yield found.problem(default.SECTION, options["state_path"], text)
     name = "log_dir" if conf.log_dir else "log_file"
     if conf[name] and not conf.log_config_append:
         log = os.path.join(conf.log_dir or "", conf.log_file or "service.log")
         if _is_absent(directory := os.path.dirname(log) or "."):
             text = f"there is no directory {directory}: a start ends without it, and makes none"
-            yield found.problem(ROOT, options[name], text, fatal=False)
+            yield found.problem(default.SECTION, options[name], text, fatal=False)
 
 
 def _file_on_the_way(path: str) -> str:

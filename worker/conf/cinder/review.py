@@ -304,7 +304,7 @@ class Review:
     def _logs_in_as_the_api(self) -> bool:
         """Return whether Glance is asked with the account that checks the tokens of the API."""
         own = ("service_user", "glance")
-        accounts = {e.section.lower() for e in self._found.entries if e.option in compute.ACCOUNT}
+        accounts = compute.account_sections(self._found)
         return self._conf.image_service == "glance" and accounts.isdisjoint(own)
 
     def _is_of_a_foreign_store(self, name: str | None) -> bool:

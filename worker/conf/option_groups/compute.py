@@ -26,6 +26,11 @@ def accounts(found: ConfigFiles) -> list[ConfigEntry]:
     return [e for e in found.entries if e.section.lower() == GROUP and e.option in ACCOUNT]
 
 
+def account_sections(found: ConfigFiles) -> set[str]:
+    """Return the sections of files that have an account, in lower case."""
+    return {entry.section.lower() for entry in found.entries if entry.option in ACCOUNT}
+
+
 def faults(conf: cfg.ConfigOpts, found: ConfigFiles) -> list[Problem]:
     """Return the reasons why a configured account is not used; none of them is fatal."""
     if not (given := accounts(found)):
