@@ -104,9 +104,7 @@ def bound_prefetch(conf: cfg.ConfigOpts, most: int) -> int:
 
     0, oslo.messaging's default, means no limit: one process would take the whole queue.
     """
-    conf.clear_override("rabbit_qos_prefetch_count", group=_RABBIT)
-    configured = conf[_RABBIT].rabbit_qos_prefetch_count
-    bounded = max(1, min(configured, most) if configured > 0 else most)
+    bounded = max(1, _asked_prefetch(conf, most))
     conf.set_override("rabbit_qos_prefetch_count", bounded, group=_RABBIT)
     return bounded
 
@@ -114,10 +112,16 @@ def bound_prefetch(conf: cfg.ConfigOpts, most: int) -> int:
 def fetched_ahead(conf: cfg.ConfigOpts, most: int) -> int:
     """Return how many messages may be prefetched under load: a limit, or the operator's number."""
     bounded = conf[_RABBIT].rabbit_qos_prefetch_count
-    conf.clear_override("rabbit_qos_prefetch_count", group=_RABBIT)
-    configured = conf[_RABBIT].rabbit_qos_prefetch_count
+    asked = _asked_prefetch(conf, most)
     conf.set_override("rabbit_qos_prefetch_count", bounded, group=_RABBIT)
-    return int(min(configured, most)) if configured > 0 else most
+    return asked
+
+
+def _asked_prefetch(conf: cfg.ConfigOpts, most: int) -> int:
+    """Return the operator's number, at most a limit; our own number is removed."""
+    conf.clear_override("rabbit_qos_prefetch_count", group=_RABBIT)
+    configured = int(conf[_RABBIT].rabbit_qos_prefetch_count)
+    return min(configured, most) if configured > 0 else most
 
 
 def distinguish_queues(conf: cfg.ConfigOpts, process: str | None) -> None:
