@@ -23,11 +23,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from flows.errors import ProcessStopping
-from worker.execution.fairness.backlog import Arrived, Backlog, Message
+from worker.execution.fairness.backlog import Arrived, Backlog
 from worker.metrics.beats import BEATS
 from worker.rpc.operation import Operation
 from worker.rpc.received.waiting_body import nodes_of
-from worker.rpc.server import Cast, Undecoded, Unreadable
+from worker.rpc.server import Cast, Message, Undecoded, Unreadable
 
 LOG = logging.getLogger(__name__)
 
@@ -169,23 +169,25 @@ class CastQueue:
 
     def _kept(self) -> Collection[str]:
         """Return the projects of which no further cast is decoded, as many are deferred."""
-        waiting = [*self._deferred, *self._following]
-        if len(waiting) < DEFERRED_CASTS or self._backlog.is_urgent:
+        number = len(self._deferred) + len(self._following)
+        if number < DEFERRED_CASTS or self._backlog.is_urgent:
             return ()
-        return {one.project for one in waiting}
+        return {one.project for one in (*self._deferred, *self._following)}
 
     def _give_back(self) -> None:
         """Leave messages that have waited for long with the broker, which may close the channel."""
-        if not self._has_waited():
+        if self._overdue() is None:
             return
         self._backlog.forget_lost()
-        oldest = self._backlog.oldest()
-        if oldest is not None and self._has_waited() and isinstance(oldest.message, Undecoded):
-            oldest.message.give_back()
+        if isinstance(message := self._overdue(), Undecoded):
+            message.give_back()
 
-    def _has_waited(self) -> bool:
+    def _overdue(self) -> Message | None:
+        """Return the oldest message in the backlog if it has waited for too long."""
         oldest = self._backlog.oldest()
-        return oldest is not None and time.monotonic() - oldest.at >= DEFERRED_MAX
+        if oldest is None or time.monotonic() - oldest.at < DEFERRED_MAX:
+            return None
+        return oldest.message
 
     def _loop(self) -> None:
         while not self._stopping.is_set():

@@ -14,13 +14,13 @@ import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import oslo_messaging
 
 from worker.rpc.clients.sender import Sender
 from worker.rpc.request_context import RequestContext
-from worker.rpc.server import MARKER, Cast, Undecoded, Unreadable
+from worker.rpc.server import MARKER, Cast, M, Message
 
 LOG = logging.getLogger(__name__)
 
@@ -35,10 +35,6 @@ again when they are twice as many."""
 
 Note = Callable[[str, str, str, int], None]
 """Notes a marker: of which queue, by the consumer of which name, its id, its channel."""
-
-Message = Cast | Undecoded | Unreadable
-
-M = TypeVar("M", Cast, Undecoded, Unreadable)
 
 
 class MarkedMessages:

@@ -126,6 +126,9 @@ class Undecoded:
         return self.decode(self.acknowledge)
 
 
+Message = Cast | Undecoded | Unreadable
+"""A message that the intake acknowledges, now or later."""
+
 M = TypeVar("M", Cast, Undecoded, Unreadable)
 
 

@@ -18,15 +18,13 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from worker.execution.fairness.fair_queue import FairQueue
-from worker.rpc.server import Cast, Undecoded, Unreadable
+from worker.rpc.server import Cast, Message, Undecoded, Unreadable
 
 UNPACKED = 256
 """Messages from which on the bodies of further ones are compressed."""
 
 _NODE_SIZE = 200
 """Bytes of memory for a resource that a message may name."""
-
-Message = Cast | Undecoded | Unreadable
 
 
 class Arrived(NamedTuple):
@@ -181,7 +179,7 @@ def _project(message: Message) -> str:
 
 
 def _nodes(message: Message) -> Collection[str] | None:
-    """Return by what the resources are found that a message may name; None for any."""
+    """Return the nodes of the resources that a message may name; None for any."""
     if isinstance(message, Undecoded):
         return message.body.nodes()
     return None if isinstance(message, Cast) else ()

@@ -30,7 +30,7 @@ _NODE = re.compile(r"-([0-9A-Fa-f]{12})(?![0-9A-Fa-f])")
 
 
 def nodes_of(ids: Iterable[str]) -> Collection[str] | None:
-    """Return by what resources are found in a body; None where one could not be found.
+    """Return the parts of ids that are looked for in bodies; None where one id has no such part.
 
     :param ids: texts with the UUIDs of resources, such as names of their locks.
     """
@@ -76,7 +76,7 @@ class WaitingBody:
         return ""
 
     def nodes(self) -> Collection[str] | None:
-        """Return by what the resources are found that the message may name; None for any.
+        """Return such parts of the ids of all resources that it may name; None for any resource.
 
         As :func:`nodes_of` does for names. A message with too many UUIDs may name any resource.
         """

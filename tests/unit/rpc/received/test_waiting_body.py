@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the bytes of a message show before it is decoded."""
+"""Facts that the bytes of a message show before it is decoded."""
 
 from __future__ import annotations
 
