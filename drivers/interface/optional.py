@@ -110,7 +110,7 @@ class Copying:
         The volume may be larger than the source: the driver makes it so, and nothing old
         is readable behind the data.
 
-        :raises NotImplementedError: a snapshot of the moment is used instead.
+        :raises NotImplementedError: a temporary snapshot is used instead.
         :raises VolumeBackendAPIException: not created; its remains are removed
             by a ``delete_volume`` that follows; the source is unchanged.
         """

@@ -210,10 +210,13 @@ def set_group(
 
 
 def notify(
-    ctx: GroupContext, of: GroupKind, record: Record, operation: GroupOperation, moment: str
+    ctx: GroupContext, of: GroupKind, record: Record, operation: GroupOperation, phase: str
 ) -> None:
-    """Notify of the group, and of its members where the operation does."""
-    event = f"{operation.event}.{moment}"
+    """Notify of the group, and of its members where the operation does.
+
+    :param phase: ``start`` or ``end``.
+    """
+    event = f"{operation.event}.{phase}"
     ctx.notifier.group(ctx.request, event, record)
     if operation.notifies_members:
         for member in of.rows(ctx).members(record.id):

@@ -164,7 +164,7 @@ class RemoveVolume(Step, task="remove"):
             _remove_snapshots(ctx, volume_id)
         if not forgets:
             driver.delete_volume(volume)
-            _remove_moment_of_clone(ctx, volume)
+            _remove_snapshot_of_clone(ctx, volume)
             return
         if unmanage is None:
             raise VolumeDriverException(f"the driver cannot unmanage volume {volume_id}")
@@ -209,7 +209,7 @@ def _check(ctx: VolumeContext, volume: Record, unmanage_only: bool, cascade: boo
             raise InvalidSnapshot(f"volume {volume.id} keeps a snapshot: {text}")
 
 
-def _remove_moment_of_clone(ctx: VolumeContext, volume: Record) -> None:
+def _remove_snapshot_of_clone(ctx: VolumeContext, volume: Record) -> None:
     """Delete the temporary snapshot of a clone that was interrupted and not resumed.
 
     It is not resumed where a user deletes it, or an administrator sets another status. The

@@ -269,9 +269,9 @@ def _drop(ctx: VolumeContext, safety_id: str, *, notified: bool = False) -> None
         ctx.snapshots.destroy(safety_id)
 
 
-def _notify(ctx: VolumeContext, volume_id: str, snapshot_id: str, moment: str) -> None:
+def _notify(ctx: VolumeContext, volume_id: str, snapshot_id: str, phase: str) -> None:
     volume, snapshot = find(ctx, volume_id), _snapshot(ctx, snapshot_id)
     if volume is not None:
-        ctx.notifier.volume(ctx.request, f"revert.{moment}", volume)
+        ctx.notifier.volume(ctx.request, f"revert.{phase}", volume)
     if snapshot is not None:
-        ctx.notifier.snapshot(ctx.request, f"revert.{moment}", snapshot)
+        ctx.notifier.snapshot(ctx.request, f"revert.{phase}", snapshot)

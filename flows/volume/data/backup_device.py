@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Choose the source of a backup: the volume, its snapshot, or a copy of the moment.
+"""Choose the source of a backup: the volume, its snapshot, or a temporary copy.
 
 ======  ============================================  ================================
 task    does                                          undone by

@@ -21,7 +21,7 @@ _NOWHERE: dict[str, Any] = {"provider_location": None, "provider_id": None, "pro
 
 
 def temporary_snapshot(source: Record, clone_id: str) -> Record:
-    """The moment in which a volume is cloned by a driver that has no clones."""
+    """The snapshot through which a volume is cloned by a driver that has no clones of its own."""
     fields = {
         "id": clone_id,
         "name": f"clone-{clone_id}",
