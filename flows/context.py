@@ -9,12 +9,14 @@ typed with the narrowest context that has the fields it uses::
     ├── AttachContext             volumes of any service, opened on this host
     │   └── BackupContext         the backup service
     └── VolumeContext             the volume service: snapshots, volumes
-        ├── BackupSourceContext   devices of backups
+        ├── CreateContext         creations, which may go back to the scheduler
+        ├── BackupSourceContext   devices of backups, and volumes from backups
         ├── InstanceContext       events to the compute service
         ├── ConnectionContext     connections and attachments
         │   └── DataContext       copies of data, reverts; an AttachContext too
         │       ├── ImageContext  copies from and to images
-        │       │   └── CreateContext  volumes from every source; a BackupSourceContext too
+        │       │   └── ImageCloneContext      clones of volumes that hold images
+        │       │       └── ImageCacheContext  the image-volume cache
         │       └── MigrationContext   migration and retype; an InstanceContext too
         └── GroupContext          groups
             └── HostContext       the whole backend
@@ -254,6 +256,13 @@ class VolumeContext(OperationContext):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CreateContext(VolumeContext):
+    """The context of flows that create volumes, and return some to the scheduler."""
+
+    scheduler: Scheduler
+
+
+@dataclass(frozen=True, kw_only=True)
 class BackupSourceContext(VolumeContext):
     """The context of flows that hand volumes to the backup service."""
 
@@ -287,17 +296,24 @@ class ImageContext(DataContext):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CreateContext(ImageContext, BackupSourceContext):
-    """The context of flows that create volumes, from images and backups too.
+class ImageCloneContext(ImageContext):
+    """The context of flows that clone volumes in which images are kept.
 
-    :param operations: the operations of this service.
     :param locks: those that a step takes beside the operation's.
     """
 
-    scheduler: Scheduler
+    locks: ResourceLocks
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageCacheContext(ImageCloneContext):
+    """The context of flows that use, fill and clean up the image-volume cache.
+
+    :param operations: the operations of this service.
+    """
+
     operations: ServiceOperations
     image_cache: ImageCacheRecords
-    locks: ResourceLocks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,5 +350,7 @@ class HostContext(GroupContext):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VolumeServiceContext(CreateContext, MigrationContext, HostContext):
+class VolumeServiceContext(
+    CreateContext, BackupSourceContext, ImageCacheContext, MigrationContext, HostContext
+):
     """A context of every family of the volume service."""

@@ -123,7 +123,7 @@ class AllocateVolume(Step, task="allocate"):
     the volume cannot be used before ``finish``.
     """
 
-    def execute(self, ctx: CreateContext, volume_id: str, request_spec: Any) -> None:
+    def execute(self, ctx: VolumeContext, volume_id: str, request_spec: Any) -> None:
         volume = ctx.volumes.get(volume_id)
         driver_contract.positive_gib(volume.size, f"volume {volume_id}")
         driver = ctx.driver
@@ -133,7 +133,7 @@ class AllocateVolume(Step, task="allocate"):
         store(ctx, volume, call, answer)
 
     def revert(
-        self, ctx: CreateContext, volume_id: str, result: Any, flow_failures: dict[str, Failure]
+        self, ctx: VolumeContext, volume_id: str, result: Any, flow_failures: dict[str, Failure]
     ) -> None:
         volume = find(ctx, volume_id)
         if driver_contract.never_reached_driver(flow_failures) or volume is None:
@@ -155,7 +155,7 @@ class FinishCreate(Step, task="finish"):
 
     bookkeeping = True
 
-    def execute(self, ctx: CreateContext, volume_id: str) -> None:
+    def execute(self, ctx: VolumeContext, volume_id: str) -> None:
         volume = ctx.volumes.get(volume_id)
         columns = launched(ctx)
         try:
@@ -217,7 +217,7 @@ def _detail_of_try(
     return messages.detail_of(messages.CREATE_VOLUME, failure, messages.DRIVER_FAILED_CREATE)
 
 
-def _create(ctx: CreateContext, volume: Record, request_spec: Any) -> tuple[str, Any]:
+def _create(ctx: VolumeContext, volume: Record, request_spec: Any) -> tuple[str, Any]:
     driver = ctx.driver
     if volume.snapshot_id:
         snapshot = ctx.snapshots.get(volume.snapshot_id)
@@ -235,7 +235,7 @@ def _create(ctx: CreateContext, volume: Record, request_spec: Any) -> tuple[str,
     return "create_volume", driver.create_volume(volume)
 
 
-def store(ctx: CreateContext, volume: Record, call: str, answer: Any) -> None:
+def store(ctx: VolumeContext, volume: Record, call: str, answer: Any) -> None:
     """Write the driver's columns of a new volume, and those that its source gives."""
     try:
         update = driver_contract.model_update(answer, volume, call)

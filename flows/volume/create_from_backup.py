@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from taskflow.patterns import linear_flow
 
-from flows.context import CreateContext
+from flows.context import BackupSourceContext
 from flows.driver_calls import driver_contract
 from flows.errors import InvalidBackup, ServiceUnreachable
 from flows.factories import registered
@@ -47,7 +47,7 @@ class AllocateForBackup(create.AllocateVolume, task="allocate"):
 
     default_provides = "restored"
 
-    def execute(self, ctx: CreateContext, volume_id: str, backup_id: str) -> bool:  # type: ignore[override]
+    def execute(self, ctx: BackupSourceContext, volume_id: str, backup_id: str) -> bool:  # type: ignore[override]
         volume, backup = ctx.volumes.get(volume_id), ctx.backups.get(backup_id)
         driver_contract.positive_gib(volume.size, f"volume {volume_id}")
         create.require_capacity(volume, backup.size, f"backup {backup_id}")
@@ -73,7 +73,7 @@ class HandToBackupService(FinishCreate, task="hand"):
     """
 
     def execute(  # type: ignore[override]
-        self, ctx: CreateContext, volume_id: str, backup_id: str, restored: bool
+        self, ctx: BackupSourceContext, volume_id: str, backup_id: str, restored: bool
     ) -> None:
         if restored:
             super().execute(ctx=ctx, volume_id=volume_id)
@@ -101,7 +101,7 @@ class HandToBackupService(FinishCreate, task="hand"):
         if volume.use_quota:
             ctx.notifier.volume(ctx.request, "create.end", volume)
 
-    def revert(self, ctx: CreateContext, volume_id: str, backup_id: str) -> None:
+    def revert(self, ctx: BackupSourceContext, volume_id: str, backup_id: str) -> None:
         backup = ctx.backups.find(backup_id)
         if backup is not None and backup.restore_volume_id == volume_id:
             backup_source.set_status(

@@ -33,7 +33,7 @@ from taskflow.patterns import linear_flow
 
 from drivers.interface.image import Image
 from flows import errors, messages
-from flows.context import CreateContext
+from flows.context import ImageCloneContext, ImageContext
 from flows.driver_calls import driver_contract
 from flows.factories import registered
 from flows.image import facts, signatures
@@ -57,7 +57,7 @@ class AllocateFromImage(create.AllocateVolume, task="allocate"):
 
     default_provides = "cloned"
 
-    def execute(self, ctx: CreateContext, volume_id: str, image_id: str) -> bool:  # type: ignore[override]
+    def execute(self, ctx: ImageCloneContext, volume_id: str, image_id: str) -> bool:  # type: ignore[override]
         volume = ctx.volumes.get(volume_id)
         driver_contract.positive_gib(volume.size, f"volume {volume_id}")
         driver = ctx.driver
@@ -81,12 +81,12 @@ class DownloadImage(Step, task="download"):
 
     moves_data = True
 
-    def execute(self, ctx: CreateContext, volume_id: str, image_id: str, cloned: bool) -> None:
+    def execute(self, ctx: ImageContext, volume_id: str, image_id: str, cloned: bool) -> None:
         image = facts.show(ctx, image_id)
         verified = None if cloned else download(ctx, volume_id, image)
         image_copy.record(ctx, volume_id, image, verified)
 
-    def revert(self, ctx: CreateContext, volume_id: str, result: Any) -> None:
+    def revert(self, ctx: ImageContext, volume_id: str, result: Any) -> None:
         image_copy.remove_leftovers(ctx, volume_id, result)
         try:
             ctx.volumes.replace_image_metadata(volume_id, {})
@@ -94,7 +94,7 @@ class DownloadImage(Step, task="download"):
             return
 
 
-def download(ctx: CreateContext, volume_id: str, image: Image) -> dict[str, str]:
+def download(ctx: ImageContext, volume_id: str, image: Image) -> dict[str, str]:
     """Write an image into a new volume; return the metadata about its signature."""
     volume, check = ctx.volumes.get(volume_id), signatures.check(ctx, image)
     facts.require_fits(ctx, image, volume)  # it may be another one than a step before

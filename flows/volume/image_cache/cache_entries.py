@@ -18,7 +18,7 @@ from oslo_utils import timeutils
 
 from drivers.interface.image import Image
 from drivers.interface.records import Record
-from flows.context import CreateContext
+from flows.context import ImageCacheContext, VolumeContext
 from flows.statuses import VolumeStatus
 
 LOG = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class CachePool:
     name: str
 
     @classmethod
-    def of(cls, ctx: CreateContext, volume: Record) -> CachePool:
+    def of(cls, ctx: VolumeContext, volume: Record) -> CachePool:
         """Return the place of a volume."""
         column = "cluster_name" if ctx.backend.cluster and volume.cluster_name else "host"
         name = str(volume[column])
@@ -64,7 +64,7 @@ class CachePool:
         return f"image-{uuid.uuid5(uuid.NAMESPACE_OID, f'{self.name} {image_id}')}"
 
 
-def find(ctx: CreateContext, pool: CachePool, image: Image) -> Record | None:
+def find(ctx: ImageCacheContext, pool: CachePool, image: Image) -> Record | None:
     """Return the entry of an image that was used last; None without one."""
     for entry in ctx.image_cache.of_image(image["id"]):
         if not pool.has(entry):
@@ -82,7 +82,7 @@ def find(ctx: CreateContext, pool: CachePool, image: Image) -> Record | None:
     return None
 
 
-def evict(ctx: CreateContext, entry: Record) -> None:
+def evict(ctx: ImageCacheContext, entry: Record) -> None:
     """Remove an entry, and have its volume deleted.
 
     The deletion comes first: after a kill in between it removes the rest, and a repetition of

@@ -41,7 +41,7 @@ from drivers.interface.errors import SnapshotLimitExceeded
 from drivers.interface.image import Image
 from drivers.interface.records import Record
 from flows import messages
-from flows.context import CreateContext
+from flows.context import ImageCacheContext, ImageContext, VolumeContext
 from flows.driver_calls import driver_contract
 from flows.errors import NotFound, OperationDeferred, Unavailable
 from flows.factories import registered
@@ -75,7 +75,7 @@ class CloneImage(create.AllocateVolume, task="clone"):
 
     default_provides = "made"
 
-    def execute(self, ctx: CreateContext, volume_id: str, image_id: str) -> bool:  # type: ignore[override]
+    def execute(self, ctx: ImageCacheContext, volume_id: str, image_id: str) -> bool:  # type: ignore[override]
         volume = ctx.volumes.get(volume_id)
         driver_contract.positive_gib(volume.size, f"volume {volume_id}")
         image = facts.show(ctx, image_id)
@@ -98,7 +98,9 @@ class ChooseCachedVolume(Step, task="cache"):
 
     default_provides = "source_id"
 
-    def execute(self, ctx: CreateContext, volume_id: str, image_id: str, made: bool) -> str | None:
+    def execute(
+        self, ctx: ImageCacheContext, volume_id: str, image_id: str, made: bool
+    ) -> str | None:
         volume, cache = ctx.volumes.get(volume_id), ctx.options.image_cache
         if made or cache is None or volume.encryption_key_id:
             return None
@@ -118,7 +120,7 @@ class ChooseCachedVolume(Step, task="cache"):
         ctx.image_cache.use(entry)
         return str(entry.volume_id)
 
-    def _fill(self, ctx: CreateContext, volume: Record, image: Image, pool: CachePool) -> None:
+    def _fill(self, ctx: ImageCacheContext, volume: Record, image: Image, pool: CachePool) -> None:
         """Have the image read into the cache, and wait for that.
 
         :raises OperationDeferred: it waits.
@@ -151,7 +153,7 @@ class AllocateFromCache(create.AllocateVolume, task="allocate"):
 
     def execute(  # type: ignore[override]
         self,
-        ctx: CreateContext,
+        ctx: ImageCacheContext,
         volume_id: str,
         image_id: str,
         made: bool,
@@ -162,7 +164,7 @@ class AllocateFromCache(create.AllocateVolume, task="allocate"):
         volume = ctx.volumes.get(volume_id)
         if ctx.resumed:
             ctx.driver.delete_volume(volume)
-            _remove_moment(ctx, volume, source_id)
+            _remove_temporary_snapshot(ctx, volume, source_id)
         if source_id is not None:
             known = self._clone(ctx, volume, source_id)
             if known is not None:
@@ -173,7 +175,7 @@ class AllocateFromCache(create.AllocateVolume, task="allocate"):
 
     def revert(
         self,
-        ctx: CreateContext,
+        ctx: VolumeContext,
         volume_id: str,
         result: Any,
         flow_failures: dict[str, Failure],
@@ -182,9 +184,11 @@ class AllocateFromCache(create.AllocateVolume, task="allocate"):
         super().revert(ctx=ctx, volume_id=volume_id, result=result, flow_failures=flow_failures)
         volume = find(ctx, volume_id)
         if volume is not None and was_interrupted(result):
-            _remove_moment(ctx, volume, source_id)
+            _remove_temporary_snapshot(ctx, volume, source_id)
 
-    def _clone(self, ctx: CreateContext, volume: Record, source_id: str) -> dict[str, str] | None:
+    def _clone(
+        self, ctx: ImageCacheContext, volume: Record, source_id: str
+    ) -> dict[str, str] | None:
         """Clone the volume of the cache; return the metadata about its signature.
 
         It is kept from deletion meanwhile. None: it could not be cloned, and nothing is left.
@@ -213,7 +217,7 @@ class DownloadUnlessCloned(create_from_image.DownloadImage, task="download"):
     """
 
     def execute(  # type: ignore[override]
-        self, ctx: CreateContext, volume_id: str, image_id: str, known: Mapping[str, str] | None
+        self, ctx: ImageCacheContext, volume_id: str, image_id: str, known: Mapping[str, str] | None
     ) -> None:
         image = facts.show(ctx, image_id)
         if known is None:
@@ -235,7 +239,7 @@ def flow() -> linear_flow.Flow:
     )
 
 
-def _is_verified(ctx: CreateContext, image: Image, entry: Record) -> bool:
+def _is_verified(ctx: ImageContext, image: Image, entry: Record) -> bool:
     """Return whether a volume of the cache has the data that its image's signature wants."""
     if not signatures.is_signed(ctx, image):
         return True
@@ -243,7 +247,7 @@ def _is_verified(ctx: CreateContext, image: Image, entry: Record) -> bool:
     return kept is not None and (kept.glance_metadata or {}).get(facts.VERIFIED) == str(True)
 
 
-def _ready(ctx: CreateContext, source_id: str) -> Record | None:
+def _ready(ctx: VolumeContext, source_id: str) -> Record | None:
     """Return a volume of the cache as it is now; None where it cannot be cloned any more."""
     try:
         source = ctx.volumes.current(source_id)
@@ -252,7 +256,7 @@ def _ready(ctx: CreateContext, source_id: str) -> Record | None:
     return source if source.status == cache_entries.READY else None
 
 
-def _give_up(ctx: CreateContext, volume: Record, source: Record, error: Exception) -> None:
+def _give_up(ctx: ImageCacheContext, volume: Record, source: Record, error: Exception) -> None:
     """Remove the remains of a clone that failed; the volume is made of its image."""
     text = f"{type(error).__name__}: {driver_contract.masked(error)}"
     LOG.warning("volume %s is not cloned from the cache but made of its image: %s", volume.id, text)
@@ -263,7 +267,7 @@ def _give_up(ctx: CreateContext, volume: Record, source: Record, error: Exceptio
                 cache_entries.evict(ctx, entry)
 
 
-def _remove_moment(ctx: CreateContext, volume: Record, source_id: str | None) -> None:
+def _remove_temporary_snapshot(ctx: VolumeContext, volume: Record, source_id: str | None) -> None:
     """Remove the temporary snapshot of a clone by a driver that has no clones of its own."""
     source = find(ctx, source_id) if source_id else None
     if source is not None:

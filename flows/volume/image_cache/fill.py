@@ -35,7 +35,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows.claims import Claim
-from flows.context import CreateContext, ImageCacheOptions
+from flows.context import ImageCacheContext, ImageCacheOptions, ImageContext, VolumeContext
 from flows.driver_calls import driver_contract
 from flows.errors import NotFound, OverQuota, StatusChanged, Unavailable
 from flows.factories import registered
@@ -97,7 +97,7 @@ class BeginFill(Step, task="begin"):
 
     def execute(
         self,
-        ctx: CreateContext,
+        ctx: ImageCacheContext,
         volume_id: str,
         image_id: str,
         place: Mapping[str, Any],
@@ -123,7 +123,7 @@ class BeginFill(Step, task="begin"):
         return Fill(needed=True, version=found["version"])
 
     def revert(
-        self, ctx: CreateContext, volume_id: str, result: Any, flow_failures: dict[str, Failure]
+        self, ctx: VolumeContext, volume_id: str, result: Any, flow_failures: dict[str, Failure]
     ) -> None:
         volume = find(ctx, volume_id)
         never_reached = failed_itself(result) or driver_contract.never_reached_driver(flow_failures)
@@ -140,7 +140,7 @@ class BeginFill(Step, task="begin"):
         _forget(ctx, volume_id)
 
     def remove_temporary(
-        self, ctx: CreateContext, known: Mapping[str, Any], begun: Collection[str]
+        self, ctx: VolumeContext, known: Mapping[str, Any], begun: Collection[str]
     ) -> None:
         """Give the quota back that was reserved for a volume which was deleted meanwhile."""
         ctx.quotas.rollback([str(known["volume_id"])])
@@ -152,7 +152,7 @@ class AllocateImageVolume(Step, task="allocate"):
     Idempotent: a second try first deletes the remains of the interrupted one.
     """
 
-    def execute(self, ctx: CreateContext, volume_id: str, image_id: str, fill: Fill) -> None:
+    def execute(self, ctx: ImageContext, volume_id: str, image_id: str, fill: Fill) -> None:
         if not fill["needed"]:
             return
         volume = ctx.volumes.get(volume_id)
@@ -170,7 +170,7 @@ class FillImageVolume(Step, task="download"):
 
     moves_data = True
 
-    def execute(self, ctx: CreateContext, volume_id: str, image_id: str, fill: Fill) -> None:
+    def execute(self, ctx: ImageContext, volume_id: str, image_id: str, fill: Fill) -> None:
         if not fill["needed"]:
             return
         image = facts.show(ctx, image_id)
@@ -178,7 +178,7 @@ class FillImageVolume(Step, task="download"):
         verified = create_from_image.download(ctx, volume_id, image)
         ctx.volumes.replace_image_metadata(volume_id, verified)
 
-    def revert(self, ctx: CreateContext, volume_id: str, result: Any) -> None:
+    def revert(self, ctx: ImageContext, volume_id: str, result: Any) -> None:
         image_copy.remove_leftovers(ctx, volume_id, result)
 
 
@@ -193,7 +193,7 @@ class FinishFill(Step, task="finish"):
 
     def execute(
         self,
-        ctx: CreateContext,
+        ctx: ImageCacheContext,
         volume_id: str,
         image_id: str,
         pool: Mapping[str, str],
@@ -252,7 +252,7 @@ def victims(cache: ImageCacheOptions, entries: Sequence[Record], gib: int) -> li
 
 
 def _enter(
-    ctx: CreateContext, volume: Record, image_id: str, pool: CachePool, changed: str | None
+    ctx: ImageCacheContext, volume: Record, image_id: str, pool: CachePool, changed: str | None
 ) -> None:
     """Add an entry, and evict those for which there is no room beside it."""
     cache = ctx.options.image_cache
@@ -272,7 +272,7 @@ def _enter(
 
 
 def _make_row(
-    ctx: CreateContext,
+    ctx: VolumeContext,
     volume_id: str,
     image_id: str,
     place: Mapping[str, Any],
@@ -292,14 +292,14 @@ def _make_row(
     )
 
 
-def _forget(ctx: CreateContext, volume_id: str) -> None:
+def _forget(ctx: VolumeContext, volume_id: str) -> None:
     """Give the quota back and remove the row, in this order: without a row nothing resumes."""
     ctx.quotas.rollback([volume_id])
     if find(ctx, volume_id) is not None:
         ctx.volumes.destroy(volume_id)
 
 
-def _keep(ctx: CreateContext, volume: Record, error: Exception) -> None:
+def _keep(ctx: VolumeContext, volume: Record, error: Exception) -> None:
     """Keep the row of a volume that is left on the backend, for an administrator."""
     text = driver_contract.masked(error)
     LOG.error("volume %s of the cache could not be removed: %s", volume.id, text)

@@ -20,7 +20,7 @@ from oslo_utils import uuidutils
 
 from drivers.interface.image import Image, Locations
 from drivers.interface.records import Record
-from flows.context import CreateContext, ImageContext
+from flows.context import ImageCloneContext, ImageContext
 from flows.driver_calls import driver_contract
 from flows.errors import DriverReturnedRubbish, NotFound, Unavailable
 from flows.image import facts, signatures
@@ -38,7 +38,7 @@ IMAGE_OWNER = "image_owner"
 _READABLE = (VolumeStatus.AVAILABLE, VolumeStatus.IN_USE)
 
 
-def clone(ctx: CreateContext, volume: Record, image: Image) -> tuple[str, Any] | None:
+def clone(ctx: ImageCloneContext, volume: Record, image: Image) -> tuple[str, Any] | None:
     """Make a volume of an image without copying its data.
 
     :returns: the method of the driver that made it, and its answer; None where the data has to be
@@ -93,7 +93,7 @@ def _by_driver(
 
 
 def _from_image_volume(
-    ctx: CreateContext, volume: Record, image: Image, locations: Locations
+    ctx: ImageCloneContext, volume: Record, image: Image, locations: Locations
 ) -> tuple[Any, str]:
     """Clone a volume that keeps the image; return the driver's answer, or the reason why not."""
     found, urls = [], _urls(locations)
@@ -116,7 +116,9 @@ def _from_image_volume(
     return None, "; ".join(reasons)
 
 
-def _of_volume(ctx: CreateContext, source_id: str, volume: Record, image: Image) -> tuple[Any, str]:
+def _of_volume(
+    ctx: ImageCloneContext, source_id: str, volume: Record, image: Image
+) -> tuple[Any, str]:
     """Clone a volume that keeps the image; return the driver's answer, or the reason why not.
 
     Only a volume that may be cloned is locked: users choose which volume a location names, and
@@ -142,7 +144,7 @@ def _of_volume(ctx: CreateContext, source_id: str, volume: Record, image: Image)
 
 
 def _source(
-    ctx: CreateContext, source_id: str, volume: Record, image: Image
+    ctx: ImageCloneContext, source_id: str, volume: Record, image: Image
 ) -> tuple[Record | None, str]:
     """Return a volume of an image if it may be cloned, else the reason why not."""
     try:

@@ -13,7 +13,7 @@ import time
 from drivers.interface.errors import ImageCopyFailure, ImageError, ImageNotFound
 from drivers.interface.image import Image, ImageStatus
 from drivers.interface.records import Record
-from flows.context import CloneUploads, CreateContext
+from flows.context import CloneUploads, ImageContext
 from flows.driver_calls import driver_contract
 from flows.image import facts
 from flows.volume import upload
@@ -31,7 +31,7 @@ _PAUSE_FIRST, _PAUSE_MAX = 0.2, 3.0
 """Seconds between two looks at an image that the image service looks at."""
 
 
-def register(ctx: CreateContext, volume: Record, image_id: str, made_id: str) -> None:
+def register(ctx: ImageContext, volume: Record, image_id: str, made_id: str) -> None:
     """Give an image the location of a volume, and wait until it has its data.
 
     :raises ImageError: the image service did not take it in time, or does not answer.
@@ -51,7 +51,7 @@ def register(ctx: CreateContext, volume: Record, image_id: str, made_id: str) ->
         raise refusal
 
 
-def may_go(ctx: CreateContext, made: Record, image_id: str) -> bool:
+def may_go(ctx: ImageContext, made: Record, image_id: str) -> bool:
     """Return whether the image service has said that an image does not need a clone."""
     try:
         image = ctx.images.service.show(ctx.request, image_id)
@@ -71,7 +71,7 @@ def may_go(ctx: CreateContext, made: Record, image_id: str) -> bool:
     return False
 
 
-def _wait(ctx: CreateContext, image_id: str, refusal: ImageError | None) -> None:
+def _wait(ctx: ImageContext, image_id: str, refusal: ImageError | None) -> None:
     """Wait until an image has its data, through outages of the image service.
 
     :raises ImageError: it is without data again, or not ready in time.
@@ -96,7 +96,7 @@ def _wait(ctx: CreateContext, image_id: str, refusal: ImageError | None) -> None
         pause = min(2 * pause, _PAUSE_MAX)
 
 
-def _look(ctx: CreateContext, image_id: str) -> Image | None:
+def _look(ctx: ImageContext, image_id: str) -> Image | None:
     """Return an image; None where the image service does not answer.
 
     :raises ImageNotFound: it has been deleted.
@@ -119,13 +119,13 @@ def _is_looked_at(image: Image) -> bool:
     return image.get("status") == ImageStatus.IMPORTING or waiting
 
 
-def _names(ctx: CreateContext, image_id: str, made_id: str) -> bool:
+def _names(ctx: ImageContext, image_id: str, made_id: str) -> bool:
     """Return whether a location of an image names a volume."""
     direct, further = ctx.images.service.get_location(ctx.request, image_id)
     return any(made_id in str(one) for one in (direct, *(further or ())))
 
 
-def _is_elsewhere(ctx: CreateContext, image_id: str, made_id: str) -> bool:
+def _is_elsewhere(ctx: ImageContext, image_id: str, made_id: str) -> bool:
     """Return whether all locations of an image are known, and none names a volume."""
     _direct, further = ctx.images.service.get_location(ctx.request, image_id)
     return bool(further) and not _names(ctx, image_id, made_id)

@@ -39,7 +39,7 @@ from typing import Any
 from taskflow.patterns import linear_flow
 
 from drivers.interface.records import Record
-from flows.context import CloneUploads, CreateContext
+from flows.context import CloneUploads, ImageContext, VolumeContext
 from flows.driver_calls import driver_contract
 from flows.errors import NotFound, OperationInterrupted, OverQuota, StatusChanged, Unavailable
 from flows.factories import registered
@@ -86,7 +86,7 @@ class ReserveImageVolume(Step, task="reserve"):
     default_provides = "reserved"
 
     def execute(
-        self, ctx: CreateContext, volume_id: str, image_meta: dict[str, Any], image_volume_id: str
+        self, ctx: ImageContext, volume_id: str, image_meta: dict[str, Any], image_volume_id: str
     ) -> bool:
         volume, image = upload.own_image(ctx, volume_id, image_meta)
         options = ctx.options.clone_uploads
@@ -109,13 +109,13 @@ class ReserveImageVolume(Step, task="reserve"):
         ctx.notifier.volume(ctx.request, "create.start", made)
         return True
 
-    def revert(self, ctx: CreateContext, image_volume_id: str) -> None:
+    def revert(self, ctx: VolumeContext, image_volume_id: str) -> None:
         made = find(ctx, image_volume_id)
         if made is not None and made.status == _MAKING:
             _forget(ctx, made)
 
     def remove_temporary(
-        self, ctx: CreateContext, known: Mapping[str, Any], begun: Collection[str]
+        self, ctx: ImageContext, known: Mapping[str, Any], begun: Collection[str]
     ) -> None:
         """Remove the row of an operation that has ended otherwise."""
         if CloneVolume.task_name not in begun:
@@ -131,7 +131,7 @@ class CloneVolume(Step, task="clone"):
     default_provides = "cloned"
 
     def execute(
-        self, ctx: CreateContext, volume_id: str, image_volume_id: str, reserved: bool
+        self, ctx: ImageContext, volume_id: str, image_volume_id: str, reserved: bool
     ) -> bool:
         if not reserved:
             return False
@@ -160,7 +160,7 @@ class CloneVolume(Step, task="clone"):
         return True
 
     def revert(
-        self, ctx: CreateContext, volume_id: str, image_meta: Any, image_volume_id: str
+        self, ctx: ImageContext, volume_id: str, image_meta: Any, image_volume_id: str
     ) -> None:
         made = find(ctx, image_volume_id)
         if made is None:
@@ -173,7 +173,7 @@ class CloneVolume(Step, task="clone"):
         _remove(ctx, find(ctx, volume_id), image_volume_id)
 
     def remove_temporary(
-        self, ctx: CreateContext, known: Mapping[str, Any], begun: Collection[str]
+        self, ctx: ImageContext, known: Mapping[str, Any], begun: Collection[str]
     ) -> None:
         """Remove the clone of an operation that has ended otherwise, unless an image needs it."""
         if self.name in begun:
@@ -193,7 +193,7 @@ class RegisterImageVolume(Step, task="register"):
 
     def execute(
         self,
-        ctx: CreateContext,
+        ctx: ImageContext,
         volume_id: str,
         image_meta: dict[str, Any],
         image_volume_id: str,
@@ -229,7 +229,7 @@ class UploadUnlessRegistered(upload.UploadVolume, task="upload"):
     """
 
     def execute(  # type: ignore[override]
-        self, ctx: CreateContext, volume_id: str, image_meta: dict[str, Any], registered: bool
+        self, ctx: ImageContext, volume_id: str, image_meta: dict[str, Any], registered: bool
     ) -> None:
         if not registered:
             super().execute(ctx=ctx, volume_id=volume_id, image_meta=image_meta)
@@ -259,7 +259,7 @@ def fits(image_meta: Mapping[str, Any]) -> bool:
 
 
 def _make_row(
-    ctx: CreateContext, volume: Record, image_id: str, made_id: str, options: CloneUploads
+    ctx: VolumeContext, volume: Record, image_id: str, made_id: str, options: CloneUploads
 ) -> Record:
     """Insert the row; it counts for quota when its reservation is used."""
     owner = ctx.request.project_id or volume.project_id
@@ -281,10 +281,10 @@ def _make_row(
     )
 
 
-def _clear(ctx: CreateContext, volume: Record | None, made: Record) -> None:
-    """Remove the object of a clone, and the moment in which the volume was cloned.
+def _clear(ctx: VolumeContext, volume: Record | None, made: Record) -> None:
+    """Remove the object of a clone, and the temporary snapshot from which it was made.
 
-    :param volume: None where it has been deleted, and with it its moments.
+    :param volume: None where it has been deleted, and with it its snapshots.
     """
     ctx.driver.delete_volume(made)
     if volume is None:
@@ -292,7 +292,7 @@ def _clear(ctx: CreateContext, volume: Record | None, made: Record) -> None:
     ctx.driver.delete_snapshot(temporary_objects.temporary_snapshot(volume, made.id))
 
 
-def _remove(ctx: CreateContext, volume: Record | None, made_id: str) -> None:
+def _remove(ctx: VolumeContext, volume: Record | None, made_id: str) -> None:
     """Remove a clone with its row and quota; one that cannot be removed stays in an error."""
     try:
         made = ctx.volumes.current(made_id)
@@ -317,7 +317,7 @@ def _remove(ctx: CreateContext, volume: Record | None, made_id: str) -> None:
     _forget(ctx, made)
 
 
-def _forget(ctx: CreateContext, made: Record) -> None:
+def _forget(ctx: VolumeContext, made: Record) -> None:
     """Give the quota back and remove the row, in this order: without a row nothing resumes."""
     ctx.quotas.rollback([made.id])
     ctx.volumes.destroy(made.id, release=delete.quota_of(made))
