@@ -8,6 +8,7 @@ streams whose header is completed by a footer at their end.
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from collections.abc import Collection
@@ -60,7 +61,7 @@ def require_whole(file: BinaryIO, label: str) -> None:
     """
     fields = unpacked(file, 0, _HEADER, label)
     if fields[9] == _AT_END:
-        fields = unpacked(file, file.seek(0, 2) - 2 * _SECTOR, _HEADER, label)
+        fields = unpacked(file, _footer_at(file), _HEADER, label)
     capacity, grain, count, directory = fields[3], fields[4], fields[7], fields[9]
     tables = entries(file, directory * _SECTOR, -(-capacity // (grain * count)), *_ENTRY, label)
     last = 0
@@ -82,14 +83,20 @@ def _header(file: BinaryIO, at: int, label: str) -> tuple[int, int]:
 
 
 def _check_footer(file: BinaryIO, capacity: int, label: str) -> None:
-    at = file.seek(0, 2) - 3 * _SECTOR
-    if at < _SECTOR:
+    at = _footer_at(file)
+    if at < 2 * _SECTOR:
         raise ImageUnacceptable(f"{label} is cut off: its footer is missing")
-    begin, end = (unpacked(file, place, _MARKER, label) for place in (at, at + 2 * _SECTOR))
-    if begin[1:] != (0, _FOOTER_TYPE) or end != (0, 0, _END_TYPE):
+    markers = (at - _SECTOR, at + _SECTOR)
+    before, behind = (unpacked(file, place, _MARKER, label) for place in markers)
+    if before[1:] != (0, _FOOTER_TYPE) or behind != (0, 0, _END_TYPE):
         raise ImageUnacceptable(f"{label} is cut off: its footer is missing")
-    found, directory = _header(file, at + _SECTOR, label)
+    found, directory = _header(file, at, label)
     require(found == capacity and directory != _AT_END, label)
+
+
+def _footer_at(file: BinaryIO) -> int:
+    """Return the place of the footer: the last sector but one, between two markers."""
+    return file.seek(0, os.SEEK_END) - 2 * _SECTOR
 
 
 def _descriptor(file: BinaryIO, label: str) -> str:
