@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Log the outage of a shared service once: one line at its start, one at its end.
+"""Log once what fails again and again: the outage of a service, and an attempt that is repeated.
 
-Many threads miss such a service at the same time; each of them would log the same.
+Many threads miss a shared service at the same time, and each of them would log the same: an
+outage has one line at its start, and one at its end. An attempt that fails at each repetition
+has one line for each reason.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 
@@ -14,6 +17,9 @@ from worker.metrics.outages import OUTAGES
 
 SAME = 1.0
 """Seconds after an outage in which errors still belong to it."""
+
+_VARYING = re.compile(r"\d+|0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f-]{27}")
+"""Parts in which two texts of one reason differ: times, ports, ids."""
 
 
 class OutageLog:
@@ -67,3 +73,36 @@ class OutageLog:
                 OUTAGES.end(self._system)
                 self._back = time.monotonic()
                 self._log.info(self._back_line, {"service": self._service, "seconds": away})
+
+
+class FailureLog:
+    """Log why something fails: once for as long as the reason is the same.
+
+    :param log: the logger.
+    """
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._last: str | None = None
+
+    def failed(
+        self,
+        reason: object,
+        line: str,
+        *args: object,
+        level: int = logging.ERROR,
+        error: BaseException | None = None,
+    ) -> None:
+        """Log a failure; only for debugging where the one before it had the same reason.
+
+        :param error: whose traceback follows the line.
+        """
+        kind = _VARYING.sub("", str(reason))
+        known, self._last = kind == self._last, kind
+        if known:
+            level, error = logging.DEBUG, None
+        self._log.log(level, line, *args, exc_info=error)
+
+    def succeeded(self) -> None:
+        """Let the next failure be logged, whatever its reason is."""
+        self._last = None

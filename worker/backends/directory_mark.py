@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import quote
 
 from drivers.interface.optional import FILES_MARKER
+from worker.outage_log import FailureLog
 
 LOG = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class DirectoryMark:
         self._backend = backend
         self._state = Path(state_path) / _FOLDER / f"{quote(backend, safe='@ ')}.json"
         self._used = used
-        self._unmarked: int | None = None
+        self._log = FailureLog(LOG)
 
     def check(self, driver: Any) -> None:
         """Check the directory of a driver that is not set up yet, if it has one.
@@ -99,15 +100,11 @@ class DirectoryMark:
             self.check_directory(Path(place))
         except OSError as error:
             # The driver's own check of the directory says more, and each attempt comes here.
-            level = logging.DEBUG if self._unmarked == error.errno else logging.WARNING
-            self._unmarked = error.errno
-            LOG.log(
-                level,
-                "%s is not marked as the directory of %s: %s",
-                place,
-                self._backend,
-                error.strerror or error,
-            )
+            reason, line = error.strerror or error, "%s is not marked as the directory of %s: %s"
+            shown = (place, self._backend, reason)
+            self._log.failed(reason, line, *shown, level=logging.WARNING)
+        else:
+            self._log.succeeded()
 
     def check_directory(self, directory: Path) -> None:
         """Find the marker of the backend, or write it at the first use.

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from collections.abc import Callable
 
@@ -14,11 +13,9 @@ from tenacity.wait import WaitBaseT
 
 from drivers.interface.errors import DriverError
 from worker.backends.directory_mark import NotMounted
+from worker.outage_log import FailureLog
 
 LOG = logging.getLogger(__name__)
-
-_VARYING = re.compile(r"\d+|0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f-]{27}")
-"""Parts in which two texts of one reason differ: times, ports, ids."""
 
 _BUGS = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError)
 """Errors of code, which the adapter of Cinder's drivers turns into those of our contract."""
@@ -34,32 +31,25 @@ def is_refusal(error: BaseException) -> bool:
 
 
 class SetUpLog:
-    """Log why a driver does not come up: once for as long as the reason is the same.
+    """Log why a driver does not come up, with a traceback where that is a bug.
 
     :param log: the logger.
     :param text: the line, which ends in the reason.
     """
 
     def __init__(self, log: logging.Logger, text: str) -> None:
-        self._log = log
+        self._log = FailureLog(log)
         self._text = text
-        self._last: str | None = None
 
     def failed(self, error: BaseException, reason: str) -> None:
         """Log a failed attempt."""
-        kind = _VARYING.sub("", reason)
-        known, self._last = kind == self._last, kind
-        self._log.log(
-            logging.DEBUG if known else logging.ERROR,
-            "%s: %s",
-            self._text,
-            str(error) if isinstance(error, NotMounted) else reason,
-            exc_info=None if known or is_refusal(error) else error,
-        )
+        shown = str(error) if isinstance(error, NotMounted) else reason
+        traced = None if is_refusal(error) else error
+        self._log.failed(reason, "%s: %s", self._text, shown, error=traced)
 
     def succeeded(self) -> None:
         """Let the next failure be logged."""
-        self._last = None
+        self._log.succeeded()
 
 
 def until_up(

@@ -19,6 +19,7 @@ from worker.backends.reports.slow_statistics import StatisticsTimer
 from worker.backends.stats import StatsCheck, StatsError
 from worker.call_log import logged_call
 from worker.execution.concurrency import Limiter, blocking
+from worker.outage_log import FailureLog
 from worker.rpc.request_context import RequestContext
 
 LOG = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class VolumeBackend:
         self._class_name = ""
         self.stats_check = StatsCheck(name, service.host)
         self._stats: dict[str, Any] = {}
-        self._unusable = ""
+        self._stats_log = FailureLog(LOG)
         self._properties: dict[str, Any] = {}
         self._wanted = threading.Event()
         down = f"backend {name} did not come up, its operations fail"
@@ -162,11 +163,9 @@ class VolumeBackend:
         """Fetch statistics from the driver; keep the last ones if they are unusable."""
         try:
             self._stats = self._checked(self.require_driver())
-            self._unusable = ""
+            self._stats_log.succeeded()
         except StatsError as error:
-            known, self._unusable = str(error) == self._unusable, str(error)
-            level = logging.DEBUG if known else logging.ERROR
-            LOG.log(level, "%s; the last statistics stay in effect", error)
+            self._stats_log.failed(error, "%s; the last statistics stay in effect", error)
         return self._stats
 
     def initialize(self, stopping: threading.Event) -> None:

@@ -23,6 +23,7 @@ import oslo_messaging
 from worker.compat import oslo_messaging as compat
 from worker.compat.kombu import MESSAGE_MAX
 from worker.conf.check import bus, config_files
+from worker.outage_log import FailureLog
 from worker.rpc import failures
 from worker.rpc.received import message_limits
 from worker.rpc.received.deliveries import UNNOTED, Deliveries, Note
@@ -201,15 +202,14 @@ class Server(compat.RPCServer):
         super().__init__(transport, target, listener, prefetch)
         self.is_shared = shared
         """Whether other hosts consume the queue as well."""
-        self._refused: str | None = None
+        self._refusals = FailureLog(LOG)
 
     def refused(self, error: Exception) -> None:
         """Log once for each reason that the broker refuses the connection."""
-        if (reason := str(error)) != self._refused:
-            conf = self.transport.conf
-            place = bus.problem(conf, config_files.of(conf), "DEFAULT", "transport_url", reason)
-            LOG.error("the message bus refuses this service, which waits for it: %s", place)
-        self._refused = reason
+        conf, reason = self.transport.conf, str(error)
+        place = bus.problem(conf, config_files.of(conf), "DEFAULT", "transport_url", reason)
+        line = "the message bus refuses this service, which waits for it: %s"
+        self._refusals.failed(reason, line, place)
 
 
 class _Listener(compat.Listener):

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
 
 from worker.backends.stats import OPTIONAL, StatsCheck, StatsError
 from worker.backends.volume_backend import VolumeBackend
+from worker.outage_log import FailureLog
 
 COMPLETE: dict[str, Any] = {
     "volume_backend_name": "b1",
@@ -148,7 +150,7 @@ def test_statistics_that_cannot_be_used_are_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     backend: Any = VolumeBackend.__new__(VolumeBackend)
-    backend._stats, backend._unusable = {"pools": []}, ""
+    backend._stats, backend._stats_log = {"pools": []}, FailureLog(logging.getLogger("stats"))
     backend.require_driver = lambda: None
     texts = iter(["a list", "a list", "a text", None, "a text"])
 
