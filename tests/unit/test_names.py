@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No two classes, and no two modules, share a name for different things."""
+"""Names of classes and modules of their own, and the sizes of modules and folders."""
 
 from __future__ import annotations
 
@@ -51,6 +51,12 @@ def test_modules_with_the_name_of_another_one_are_listed() -> None:
         found[path.parent.name if path.stem == "__init__" else path.stem].append(path)
 
     assert {name: at for name, at in repeated(found).items() if name not in SUBJECTS} == {}
+
+
+def test_modules_have_at_most_four_hundred_lines() -> None:
+    found = {str(path): len((ROOT / path).read_text().splitlines()) for path in paths()}
+
+    assert {path: count for path, count in found.items() if count > 400} == {}
 
 
 def test_folders_have_at_most_twelve_modules() -> None:

@@ -30,7 +30,7 @@ from worker import database_sessions
 from worker.journal import interruptions, schema
 from worker.journal.consumers import Consumers
 from worker.journal.entries import ended_operation, entry_list, journal_usage, listed_entry
-from worker.journal.entries.ended_operation import SHOWN, reopened, shown, unmask
+from worker.journal.entries.ended_operation import SHOWN, reopened, unmask
 from worker.journal.entries.insertions import Insertions, flow_id
 from worker.journal.entries.journal_usage import JournalUsage
 from worker.journal.entries.kept_failures import FAILED, KeptFailures
@@ -57,9 +57,6 @@ LOG = logging.getLogger(__name__)
 
 UPGRADE_ATTEMPTS = 8
 
-_NAME = 100
-"""Bytes that are kept of an id or a method that a message names."""
-
 _ASIDE = "set aside, since it holds no operation"
 """Begin of the failure of an entry that cannot be read."""
 
@@ -82,13 +79,15 @@ class Journal:
         self.failures = KeptFailures(self._tables)
         self.requests = OperatorRequests(self._transactions, self._tables)
         self.consumers = Consumers(self._transactions)
-        self.rejected = RejectedEntries(self._transactions, self._tables, self._statements)
         self.slots = JournalSlots(
             *(self._engine, self._transactions, self._statements, self._tables),
             *(self.consumers, ENDED),
         )
         self.insertions = Insertions(
             *(self._engine, self._transactions, self._statements, self._disk, self._writing)
+        )
+        self.rejected = RejectedEntries(
+            *(self._transactions, self._tables, self._statements, self.insertions)
         )
 
     @tenacity.retry(
@@ -145,36 +144,6 @@ class Journal:
         details = [_ready_to_run(unique_id, operation) for unique_id, operation in messages]
         self.insertions.insert_all(slot, details)
         return details
-
-    def reject(
-        self,
-        unique_id: str,
-        method: str,
-        reason: str,
-        contents: Mapping[str, Any] | None = None,
-        **ids: Any,
-    ) -> None:
-        """Keep a message that is no operation, to be listed for an operator.
-
-        :param contents: more fields of the entry, from which it can become an operation later.
-        """
-        name = bounded(method, _NAME)
-        detail = FlowDetail(name or "?", flow_id(unique_id))
-        named = {k: shown(v) if k == "body" else bounded(v, _NAME) for k, v in ids.items()}
-        detail.meta = {
-            "method": name,
-            "reason": shown(reason),
-            "resumes": 0,
-            **named,
-            **(contents or {}),
-        }
-        detail.state = states.FAILURE
-        self.insertions.insert(REJECTED, detail)
-
-    def prune_rejected(self, keep: int) -> None:
-        """Forget all but so many of the messages that were rejected last."""
-        with self._transactions.changing() as connection:
-            self._statements.prune_rejected(connection, REJECTED, keep)
 
     def progress(self, detail: FlowDetail) -> FlowProgress:
         """Return the backend through which one flow's engine writes its progress."""

@@ -322,5 +322,5 @@ def _prune(journal: Journal, conf: cfg.ConfigOpts) -> None:
     count = journal.prune(finished, failed)
     journal.prune_failures()
     journal.requests.prune(finished)
-    journal.prune_rejected(options.keep_rejected)
+    journal.rejected.prune(options.keep_rejected)
     LOG.debug("%d journal entries that ended long ago were removed", count)

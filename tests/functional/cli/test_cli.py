@@ -151,7 +151,7 @@ def test_an_accepted_cast_is_listed_and_shown(synced: Shell) -> None:
         request=RequestContext({"request_id": "req-1"}),
     )
     journal.accept("ab" * 16, "node@local/0", operation)
-    journal.reject("cd" * 16, "nonsense", "UnknownMethod: unknown method nonsense")
+    journal.rejected.add("cd" * 16, "nonsense", "UnknownMethod: unknown method nonsense")
     journal.close()
     (listed,) = json.loads(synced("flow", "list", "-f", "json").stdout)
     shown = json.loads(synced("flow", "show", "v1", "-f", "json").stdout)

@@ -139,7 +139,7 @@ def test_a_rejected_message_becomes_an_operation_on_one_host(database_url: str) 
     one, other = Journal(database_url), Journal(database_url)
     one.upgrade()
     message, kept = uuid.uuid4().hex, {"message": {"method": "freeze_host"}}
-    one.reject(message, "freeze_host", "UnknownMethod: it was", kept, slot="h1@b/0")
+    one.rejected.add(message, "freeze_host", "UnknownMethod: it was", kept, slot="h1@b/0")
     flow, operation = flow_id(message), Operation(freeze.freeze, ("backend", "b"), {}, method="m")
     number = other.requests.ask("h2@b/0", flow, "retry")
     assert [entry.id for entry in one.requests.pending("h2@b/0")] == [number]

@@ -82,8 +82,10 @@ def test_text_of_any_kind_comes_back(journal: Journal) -> None:
 def test_no_more_rejected_messages_than_wanted(journal: Journal) -> None:
     kept = accept(journal)
     for number in range(7):
-        journal.reject(uuid.uuid4().hex, "\ud800" * 300, f"\x00 bad {number}", body="x" * 9000)
-    journal.prune_rejected(3)
+        journal.rejected.add(
+            uuid.uuid4().hex, "\ud800" * 300, f"\x00 bad {number}", body="x" * 9000
+        )
+    journal.rejected.prune(3)
 
     rejected = journal.entries(rejected=True)
     assert len(rejected) == 3

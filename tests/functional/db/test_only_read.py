@@ -19,11 +19,11 @@ def test_a_journal_that_only_reads_lists_entries(database_url: str) -> None:
     reader.only_read()
     try:
         writer.upgrade()
-        writer.reject(uuid.uuid4().hex, "create_shelf", "no such method")
+        writer.rejected.add(uuid.uuid4().hex, "create_shelf", "no such method")
 
         assert [one.method for one in reader.entries(rejected=True)] == ["create_shelf"]
         with pytest.raises(JournalError, match=r"(?i)read.?only"):
-            reader.reject(uuid.uuid4().hex, "create_shelf", "again")
+            reader.rejected.add(uuid.uuid4().hex, "create_shelf", "again")
     finally:
         writer.close()
         reader.close()

@@ -260,7 +260,7 @@ def test_a_text_of_a_mebibyte_is_cut_before_it_is_masked(
         storable_errors, "masked_text", lambda text: lengths.append(len(text)) or text
     )
     long = "x" * (1 << 20)
-    bench.journal.reject("m1", "x", long, body=long)
+    bench.journal.rejected.add("m1", "x", long, body=long)
     storable_errors.text_of(ValueError(long))
     storable_errors.traceback_of(ValueError(long))
 

@@ -218,7 +218,7 @@ def test_the_status_counts_entries_of_each_kind(
     flows.make("unfinished", allocate="RUNNING")
     flows.make("finished", begin="SUCCESS", allocate="SUCCESS", finish="SUCCESS")
     flows.make("failed", allocate="REVERTED")
-    journal.reject("one", "no_method", "no such method")
+    journal.rejected.add("one", "no_method", "no such method")
     now = holdfast("journal", "status", "-f", "json").rows
     kinds = ("unfinished", "finished", "failed", "rejected")
 

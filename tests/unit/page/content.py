@@ -222,7 +222,7 @@ def realistic(content: Content) -> dict[str, str]:
     content.backup(busy, display_name="db-full", status="error", fail_reason="the store is full")
     content.backup(lost, str(uuid.uuid4()), display_name="widow")
     message = uuid.uuid4().hex
-    content.journal.reject(
+    content.journal.rejected.add(
         message, "create_shelf", "unknown method create_shelf in version 3.21", request_id="req-77"
     )
     for host, binary in (("node1@lvm", "cinder-volume"), ("node1", "cinder-backup")):

@@ -158,7 +158,7 @@ def test_texts_of_others_are_escaped_and_masked(reader: Reader) -> None:
     volume = content.volume(status="error", display_name=HOSTILE)
     flow = content.failed(volume, HOSTILE)
     content.backup(volume, display_name=HOSTILE, fail_reason=HOSTILE)
-    content.journal.reject(uuid.uuid4().hex, HOSTILE, HOSTILE, request_id=HOSTILE)
+    content.journal.rejected.add(uuid.uuid4().hex, HOSTILE, HOSTILE, request_id=HOSTILE)
     places = [*addresses(reader), (link("flow", flow), ""), (link("volume", volume), "")]
     pages = [reader.page(path, query) for path, query in places]
     pages.append(reader.answer("/<script>", "id=<script>")["content"])
@@ -234,7 +234,7 @@ def test_nothing_can_be_written(reader: Reader) -> None:
     access = reader.site._access
 
     with pytest.raises(JournalError, match="readonly"):
-        access.journal.reject(uuid.uuid4().hex, "m", "no reason")
+        access.journal.rejected.add(uuid.uuid4().hex, "m", "no reason")
     with pytest.raises(Exception, match="readonly"):
         access.records.volumes.create(size=1)
 

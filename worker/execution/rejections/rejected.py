@@ -116,9 +116,9 @@ class RejectedMessages:
         self._count += 1
         MEASURED.count(REJECTED)
         if self._count % PRUNE_INTERVAL == 0:
-            self._journal_retry.until_available(lambda: self._journal.prune_rejected(self._keep()))
+            self._journal_retry.until_available(lambda: self._journal.rejected.prune(self._keep()))
         self._journal_retry.until_available(
-            lambda: self._journal.reject(unique_id, method, reason, contents, **ids)
+            lambda: self._journal.rejected.add(unique_id, method, reason, contents, **ids)
         )
 
 

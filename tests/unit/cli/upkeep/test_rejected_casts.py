@@ -27,7 +27,7 @@ def rejected(journal: Journal) -> Any:
         message = {"method": method, "version": "3.0", "args": args}
         contents = {"message": message, "request": {"project_id": "p1", "is_admin": True}}
         text = f"UnknownMethod: unknown method {method}"
-        journal.reject(unique_id, method, text, contents, request_id="req-1", slot=slot)
+        journal.rejected.add(unique_id, method, text, contents, request_id="req-1", slot=slot)
         return flow_id(unique_id)
 
     return keep

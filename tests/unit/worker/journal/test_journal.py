@@ -152,7 +152,9 @@ def test_a_failure_keeps_its_tasks_and_its_reason(journal: Journal) -> None:
 
 
 def test_a_rejected_message_is_listed_apart(journal: Journal) -> None:
-    journal.reject("ef" * 16, "no_such_method", "UnknownMethod: unknown method no_such_method")
+    journal.rejected.add(
+        "ef" * 16, "no_such_method", "UnknownMethod: unknown method no_such_method"
+    )
 
     assert journal.entries() == []
     (entry,) = journal.entries(rejected=True)
@@ -219,7 +221,7 @@ def test_a_listing_can_be_narrowed_in_the_database(journal: Journal) -> None:
     open_ones = {accept(journal).uuid for _ in range(3)}
     done = accept(journal)
     journal.finish(done, journal.progress(done), None)
-    journal.reject("message-1", "nonsense", "unknown method")
+    journal.rejected.add("message-1", "nonsense", "unknown method")
 
     unfinished = journal.entries(among=[states.PENDING], limit=2)
     assert len(unfinished) == 2

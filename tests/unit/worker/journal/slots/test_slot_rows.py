@@ -329,8 +329,8 @@ WRITES: dict[str, Callable[[Journal, str], object]] = {
     "accept_together": lambda j, _f: j.accept_together(
         [(uuid.uuid4().hex, cast()) for _ in range(2)], "h1@b/0"
     ),
-    "reject": lambda j, _f: j.reject(uuid.uuid4().hex, "m", "reason"),
-    "prune_rejected": lambda j, _f: j.prune_rejected(0),
+    "reject": lambda j, _f: j.rejected.add(uuid.uuid4().hex, "m", "reason"),
+    "prune_rejected": lambda j, _f: j.rejected.prune(0),
     "suspend": lambda j, _f: j.suspend("h1@b/0"),
     "prove_writable": lambda j, _f: j.prove_writable(),
     "finish": lambda j, f: _finish(j, f),
