@@ -14,7 +14,7 @@ import functools
 import logging
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -67,16 +67,17 @@ class Journal:
     """Accepted operations and their progress, for one process.
 
     :param connection: database URL; SQLite files are kept in write-ahead mode.
+    :param keep_failed: returns how many bytes of failed operations are kept; None for no limit.
     """
 
-    def __init__(self, connection: str) -> None:
+    def __init__(self, connection: str, keep_failed: Callable[[], int] | None = None) -> None:
         self._engine = schema.make_engine(connection)
         self._disk = GroupCommit(schema.file_of(self._engine))
         self._metadata = sa.MetaData()
         self._tables = taskflow_tables.fetch(self._metadata)
         self._statements = Statements(self._tables, self._engine)
         self._transactions = Transactions(self._engine)
-        self.failures = KeptFailures(self._tables)
+        self.failures = KeptFailures(self._tables, keep_failed)
         self.requests = OperatorRequests(self._transactions, self._tables)
         self.consumers = Consumers(self._transactions)
         self.slots = JournalSlots(

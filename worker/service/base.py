@@ -80,8 +80,11 @@ def connect(inputs: Inputs, identity: Identity) -> Infrastructure:
     conf, stopping = inputs.conf, inputs.stopping
     with ExitStack() as opened:  # closes the connections when a later part fails
         with inputs.waits.on("the journal's database"):
-            journal = open_journal(conf.journal.connection, stopping)
-            journal.failures.most = lambda: int(conf.journal.keep_failed_mib) * units.Mi
+            journal = open_journal(
+                conf.journal.connection,
+                stopping,
+                lambda: int(conf.journal.keep_failed_mib) * units.Mi,
+            )
         opened.callback(journal.close)
         member = f"{identity.slot}-{os.getpid()}"
         # An adopter waits for the locks of the dead owner: they end when its lease does.

@@ -33,13 +33,13 @@ _CHUNK = 500
 class KeptFailures:
     """The failed entries of one journal.
 
-    :ivar most: bytes of failed entries that are kept; None for no limit.
+    :param most: returns how many bytes of failed entries are kept; None for no limit.
     :ivar removed_entries: entries that this process has removed, since its start.
     :ivar removed_bytes: their size.
     """
 
-    def __init__(self, tables: Tables) -> None:
-        self.most: Callable[[], int] | None = None
+    def __init__(self, tables: Tables, most: Callable[[], int] | None = None) -> None:
+        self.most = most
         self.removed_entries = 0
         self.removed_bytes = 0
         self._added = 0

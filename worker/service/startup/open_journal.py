@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from worker import database_url
 from worker.db.error_kinds import ErrorKind, kind_of
@@ -17,9 +18,12 @@ from worker.service.startup.start_refused import StartRefused
 LOG = logging.getLogger(__name__)
 
 
-def open_journal(url: str, stopping: threading.Event) -> Journal:
+def open_journal(
+    url: str, stopping: threading.Event, keep_failed: Callable[[], int] | None = None
+) -> Journal:
     """Open the journal; wait for the server of one that is no file.
 
+    :param keep_failed: returns how many bytes of failed operations are kept.
     :raises StartRefused: it cannot be used, or its server refuses the password or the database.
     """
     path = database_url.file_of(url)
@@ -38,7 +42,7 @@ def open_journal(url: str, stopping: threading.Event) -> Journal:
             raise
 
     try:
-        journal = Journal(url)
+        journal = Journal(url, keep_failed)
         if path is None:
             when_available(upgrade, stopping, JournalUnavailable, "the journal's database")
         else:

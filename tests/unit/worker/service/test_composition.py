@@ -104,6 +104,15 @@ class TestVolumeService:
         with pytest.raises(dataclasses.FrozenInstanceError):
             parts.base.journal = parts.base.journal  # type: ignore[misc]
 
+    def test_the_journal_keeps_as_many_failures_as_the_option_says_now(
+        self, conf: cfg.ConfigOpts, start: Start
+    ) -> None:
+        most = start(volume.service(conf, "local")).base.journal.failures.most
+        conf.set_override("keep_failed_mib", 3, group="journal")
+
+        assert most is not None
+        assert most() == 3 * 2**20
+
     def test_a_timeout_of_an_unknown_operation_is_logged(
         self, conf: cfg.ConfigOpts, start: Start, caplog: pytest.LogCaptureFixture
     ) -> None:

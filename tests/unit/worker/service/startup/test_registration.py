@@ -92,7 +92,7 @@ class Journal:
 
 
 def opened(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(open_journal, "Journal", lambda _url: journal)
+    monkeypatch.setattr(open_journal, "Journal", lambda _url, _keep_failed: journal)
     return open_journal.open_journal("mysql+pymysql://u@server/journal", threading.Event())
 
 
