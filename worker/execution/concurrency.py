@@ -63,6 +63,29 @@ class AbandonableThread:
             raise ThreadAbandoned("the operation ended without this thread")
 
 
+class _WaitingThreads:
+    """Threads that wait for a place: those that had one before come first.
+
+    An operation that has begun ends before others begin, so that few of many operations have
+    locks and memory at a time.
+    """
+
+    def __init__(self) -> None:
+        self._begun: deque[threading.Lock] = deque()
+        self._new: deque[threading.Lock] = deque()
+
+    def __len__(self) -> int:
+        return len(self._begun) + len(self._new)
+
+    def add(self, turn: threading.Lock, begun: bool) -> None:
+        """Let a thread wait for the release of its lock."""
+        (self._begun if begun else self._new).append(turn)
+
+    def pop(self) -> threading.Lock:
+        """Take out the lock of the thread that is next."""
+        return (self._begun or self._new).popleft()
+
+
 class Limiter:
     """The threads that run Python code now.
 
@@ -75,7 +98,10 @@ class Limiter:
         self._free = threads + reserved
         self._kept = {True: 0, False: reserved}
         """Places that stay free for others, for a call and for any other thread."""
-        self._waiting: dict[bool, deque[threading.Lock]] = {True: deque(), False: deque()}
+        self._waiting: dict[bool, _WaitingThreads] = {
+            True: _WaitingThreads(),
+            False: _WaitingThreads(),
+        }
         self._local = threading.local()
 
     @contextmanager
@@ -133,11 +159,11 @@ class Limiter:
         finally:
             self._local.blocked = False
             if counted:
-                self._acquire()
+                self._acquire(begun=True)
             if thread is not None:
                 thread.leave_call()
 
-    def _acquire(self) -> None:
+    def _acquire(self, *, begun: bool = False) -> None:
         call = bool(self._local.call)
         with self._guard:
             turn = None
@@ -146,7 +172,7 @@ class Limiter:
             else:
                 turn = threading.Lock()
                 turn.acquire()
-                self._waiting[call].append(turn)
+                self._waiting[call].add(turn, begun)
         if turn is not None:
             turn.acquire()  # released by the thread that hands its place over
         self._local.counted = True
@@ -158,7 +184,7 @@ class Limiter:
             for call in (True, False):
                 if self._waiting[call] and self._free > self._kept[call]:
                     self._free -= 1
-                    self._waiting[call].popleft().release()
+                    self._waiting[call].pop().release()
                     return
 
 

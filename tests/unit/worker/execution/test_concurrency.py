@@ -222,6 +222,36 @@ class TestPlaces:
 
         assert order == ["call", "cast"]
 
+    def test_an_operation_that_has_begun_comes_before_new_ones(self, limiter: Limiter) -> None:
+        order: list[str] = []
+        called, answered = threading.Event(), threading.Event()
+
+        def begun() -> None:
+            with limiter.running():
+                with limiter.released():
+                    called.set()
+                    assert answered.wait(WAIT)
+                order.append("begun")
+
+        def new() -> None:
+            with limiter.running():
+                order.append("new")
+
+        threads = [threading.Thread(target=begun), threading.Thread(target=new)]
+        threads[0].start()
+        assert called.wait(WAIT)
+        with limiter.running():
+            threads[1].start()
+            while limiter.waiting < 1:
+                threading.Event().wait(0.001)
+            answered.set()
+            while limiter.waiting < 2:
+                threading.Event().wait(0.001)
+        for thread in threads:
+            thread.join(WAIT)
+
+        assert order == ["begun", "new"]
+
     def test_no_more_run_than_there_are_places(self) -> None:
         limiter, guard, now, most = Limiter(3, 1), threading.Lock(), [0], [0]
 
