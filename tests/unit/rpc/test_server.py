@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import random
 import threading
 import time
 import types
@@ -331,9 +332,19 @@ class TestFetchedAhead:
 
     def test_not_where_they_are_large(self, ahead: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(listener, "AHEAD_SIZE", 6 * 1000)
-        self.deliver(ahead, 1, 2, body="x" * 1001)
-
+        self.deliver(ahead, 1, 2, body=random.Random(1).randbytes(1100).hex())
         assert ahead.conn.prefetched == []
+
+        self.deliver(ahead, 3)
+        assert ahead.conn.prefetched == [], "it is looked at once a second"
+
+    def test_more_where_they_are_small_when_they_are_compressed(
+        self, ahead: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(listener, "AHEAD_SIZE", 6 * 1000)
+        self.deliver(ahead, 1, 2, body=f"{'x' * 20_000}")
+
+        assert ahead.conn.prefetched == [6]
 
     def test_less_after_too_many(self, ahead: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         self.deliver(ahead, 1, 2)

@@ -26,9 +26,9 @@ from worker.compat.oslo_messaging.connection_log import (
     LOGGERS,
     LOST,
 )
+from worker.compat.oslo_messaging.delivery import Delivery
 from worker.compat.oslo_messaging.listener import (
     Binding,
-    Delivery,
     Listener,
     RabbitMessage,
     RPCServer,

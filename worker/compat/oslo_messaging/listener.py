@@ -16,6 +16,7 @@ from oslo_messaging.rpc import server
 from oslo_utils import units
 
 from worker.compat.oslo_messaging.bus_connections import REFUSED
+from worker.compat.oslo_messaging.delivery import Delivery, size_of
 from worker.compat.oslo_messaging.trial_connection import DeclarationRefused
 
 LOG = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ REFUSED_PAUSE = 5.0
 """Seconds until a connection that the broker refused is attempted again."""
 
 AHEAD_SIZE = 64 * units.Mi
-"""Bytes of messages that are fetched further ahead than usual, by the size of those that wait."""
+"""Bytes of messages that are fetched further ahead than usual, compressed, by those that wait."""
 
 RabbitMessage = impl_rabbit.RabbitMessage
 """A message of the AMQP library, decoded."""
@@ -36,50 +37,6 @@ class Binding(NamedTuple):
     queue: str
     exchange: str
     routing_key: str
-
-
-class Delivery:
-    """A message that the broker delivered and that is not acknowledged yet.
-
-    :param raw: the message of the AMQP library.
-    :param generation: of the channel that delivered it.
-    """
-
-    def __init__(self, listener: Listener, raw: Any, generation: int) -> None:
-        self._listener = listener
-        self._raw = raw
-        self.generation = generation
-        self.size = len(getattr(raw, "body", None) or b"")
-
-    @property
-    def returns(self) -> int:
-        """How often the message went back to its queue; only a quorum queue counts that."""
-        count = (getattr(self._raw, "headers", None) or {}).get("x-delivery-count")
-        return count if isinstance(count, int) else 0
-
-    @property
-    def redelivered(self) -> bool:
-        """Whether the broker says that it delivered the message before, to any consumer."""
-        return bool((getattr(self._raw, "delivery_info", None) or {}).get("redelivered"))
-
-    @property
-    def lost(self) -> bool:
-        """Whether its channel is closed: the broker delivers the message again."""
-        return not self._listener.is_current(self._raw.channel, self.generation)
-
-    def acknowledge(self) -> None:
-        """Acknowledge the message soon, on the thread of the connection; never waits."""
-        self._listener.run_soon(self._acknowledge)
-
-    def _acknowledge(self) -> None:
-        self._listener.outstanding.discard(self)
-        if self.lost:  # the tag may be another message's by now
-            LOG.info("a message is not acknowledged on a closed channel, it may come again")
-            return
-        try:
-            self._raw.ack()
-        except Exception as error:  # noqa: BLE001 - redelivered, and recognised by its id
-            LOG.info("acknowledging a message failed, it may come again: %s", error)
 
 
 class Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
@@ -250,11 +207,16 @@ class Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
             return
         if waiting < self.conn.connection.rabbit_qos_prefetch_count:
             return
-        size = sum(one.size for one in self.outstanding) / waiting
-        may = time.monotonic() >= self._extends_at and size * self._ahead <= AHEAD_SIZE
-        if may and not any(one.redelivered or one.returns for one in self.outstanding):
-            self._extended = self._generation
-            self._consume_anew(self._ahead)
+        now = time.monotonic()
+        if now < self._extends_at:
+            return
+        if any(one.redelivered or one.returns for one in self.outstanding):
+            return
+        if size_of(self.outstanding, self._ahead, AHEAD_SIZE) > AHEAD_SIZE:
+            self._extends_at = now + self.check_every
+            return
+        self._extended = self._generation
+        self._consume_anew(self._ahead)
 
     def _consume_anew(self, prefetch: int) -> None:
         """Replace the consumers by others, to which the broker delivers so many messages ahead.
