@@ -110,11 +110,15 @@ def bound_prefetch(conf: cfg.ConfigOpts, most: int) -> int:
 
 
 def fetched_ahead(conf: cfg.ConfigOpts, most: int) -> int:
-    """Return how many messages may be prefetched under load: a limit, or the operator's number."""
+    """Return how many messages may be prefetched under load: a limit, or the operator's number.
+
+    0 for no more than usual, where queues are deleted with their last consumer: a consumer is
+    cancelled before one with another number takes its place.
+    """
     bounded = conf[_RABBIT].rabbit_qos_prefetch_count
     asked = _asked_prefetch(conf, most)
     conf.set_override("rabbit_qos_prefetch_count", bounded, group=_RABBIT)
-    return asked
+    return 0 if check.deletes_queues(conf) else asked
 
 
 def _asked_prefetch(conf: cfg.ConfigOpts, most: int) -> int:

@@ -72,6 +72,25 @@ class TestPrefetch:
         assert transport.bound_prefetch(conf, concurrency) == expected
         assert conf.oslo_messaging_rabbit.rabbit_qos_prefetch_count == expected
 
+    @pytest.mark.parametrize(
+        ("url", "options", "expected"),
+        [
+            ("rabbit://h/", {}, 4096),
+            ("rabbit://h/", {"rabbit_qos_prefetch_count": 100}, 100),
+            ("rabbit://h/", {"amqp_auto_delete": "true"}, 0),
+            ("rabbit://h/?amqp_auto_delete=true", {}, 0),
+        ],
+    )
+    def test_under_load_is_higher_unless_queues_go_with_their_consumer(
+        self, configured, url, options, expected
+    ):
+        conf = configured(url, **options)
+        transport.register_opts(conf)
+        usual = transport.bound_prefetch(conf, 8)
+
+        assert transport.fetched_ahead(conf, 4096) == expected
+        assert conf.oslo_messaging_rabbit.rabbit_qos_prefetch_count == usual
+
     def test_of_a_second_transport_is_bounded_by_its_own_concurrency(self, configured):
         conf = configured("kombu+memory://")
         transport.get(conf, prefetch=1).cleanup()
