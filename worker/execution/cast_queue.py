@@ -19,7 +19,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from flows.errors import ProcessStopping
@@ -49,8 +50,8 @@ TOGETHER = 64
 """Casts that are journalled in one transaction, at most."""
 
 DEFERRED_CASTS = 256
-"""Casts that may be deferred; of their projects no further one is decoded then, which needs memory
-and time."""
+"""Casts that may be deferred; of the projects with the most of them no further one is decoded then,
+which needs memory and time."""
 
 TAKEN = 256
 """Casts that are taken from the backlog before the deferred ones are looked at again."""
@@ -118,7 +119,13 @@ class CastQueue:
     @property
     def is_empty(self) -> bool:
         """Whether every cast that arrived was accepted."""
-        return not (self._backlog or self._deferred or self._following or self._admitted)
+        return not self.waiting
+
+    @property
+    def waiting(self) -> int:
+        """How many casts arrived and were not accepted."""
+        decoded = (self._deferred, self._following, self._admitted)
+        return len(self._backlog) + sum(map(len, decoded))
 
     def has_memory(self, most: int) -> bool:
         """Return whether the casts that were not decoded need less than so many bytes."""
@@ -167,12 +174,18 @@ class CastQueue:
             yield arrived
         self._wake.set()
 
-    def _kept(self) -> Collection[str]:
-        """Return the projects of which no further cast is decoded, as many are deferred."""
-        number = len(self._deferred) + len(self._following)
-        if number < DEFERRED_CASTS or self._backlog.is_urgent:
-            return ()
-        return {one.project for one in (*self._deferred, *self._following)}
+    def _kept(self) -> frozenset[str]:
+        """Return the projects of which no further cast is decoded, as many are deferred.
+
+        These are the ones that have an equal share of them, or more. Casts that came back often
+        do not count: they went before others of their projects, for which they may have to wait.
+        """
+        if len(self._deferred) + len(self._following) < DEFERRED_CASTS or self._backlog.is_urgent:
+            return frozenset()
+        waiting = (*self._deferred, *self._following)
+        counts = Counter(one.project for one in waiting if one.cast.returns < RETURNS_MAX)
+        share = DEFERRED_CASTS // max(1, len(counts))
+        return frozenset(project for project, number in counts.items() if number >= share)
 
     def _give_back(self) -> None:
         """Leave messages that have waited for long with the broker, which may close the channel."""

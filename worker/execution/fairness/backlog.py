@@ -18,6 +18,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from worker.execution.fairness.fair_queue import FairQueue
+from worker.rpc.received.waiting_body import ManyNodes
 from worker.rpc.server import Cast, Message, Undecoded, Unreadable
 
 UNPACKED = 256
@@ -55,11 +56,11 @@ class Backlog:
         self._often = often
         self._guard = threading.Lock()
         self._numbers = itertools.count()
-        self._queue: FairQueue[int] = FairQueue(lambda: 1)
-        self._kept: dict[str, deque[int]] = {}  # of projects whose turn was passed over
-        self._kept_first = False
+        self._kept: frozenset[str] = frozenset()
+        self._queue: FairQueue[int] = FairQueue(lambda: 1, keeps=lambda one: one in self._kept)
         self._waiting: OrderedDict[int, Arrived] = OrderedDict()  # by number
         self._naming: dict[str, list[int]] = {}  # numbers of messages, by node of a resource
+        self._naming_many: dict[int, ManyNodes] = {}  # by number, in order
         self._unknown: list[int] = []  # numbers of messages that may name any resource
         self._urgent: deque[int] = deque()  # numbers of messages that came back often
         self.size = 0
@@ -74,11 +75,13 @@ class Backlog:
         if isinstance(message, Undecoded):
             if len(self._waiting) >= UNPACKED:
                 message.body.pack()
-            size = message.body.size + _NODE_SIZE * len(nodes or ())
+            size = message.body.size + _size_of(nodes)
         with self._guard:
             number = next(self._numbers)
             arrived = Arrived(number, message, project, nodes, time.monotonic(), size)
             self._waiting[number] = arrived
+            if isinstance(nodes, ManyNodes):
+                self._naming_many[number] = nodes
             for numbers in self._numbers_of(arrived):
                 numbers.append(number)
             if not isinstance(message, Unreadable) and message.returns >= self._often:
@@ -86,13 +89,16 @@ class Backlog:
             self.size += size
             self._queue.push(project, number)
 
-    def take(self, kept: Collection[str] = ()) -> Arrived | None:
+    def take(self, kept: frozenset[str] = frozenset()) -> Arrived | None:
         """Take the next message; None where there is none.
 
-        :param kept: projects of which none is taken, while others are.
+        :param kept: projects of which none is taken.
         """
         with self._guard:
-            number = self._next(kept)
+            if kept != self._kept:
+                self._kept = kept
+                self._queue.limits_changed()
+            number = self._next()
             return None if number is None else self._taken(number)
 
     def follows(self, number: int, nodes: Collection[str] | None) -> bool:
@@ -105,7 +111,10 @@ class Backlog:
             if nodes is None:
                 return next(iter(self._waiting), number) < number
             named = (self._naming.get(node) for node in nodes)
-            return any(found and found[0] < number for found in (self._unknown, *named))
+            if any(found and found[0] < number for found in (self._unknown, *named)):
+                return True
+            many = itertools.takewhile(lambda one: one[0] < number, self._naming_many.items())
+            return any(node in found for _number, found in many for node in nodes)
 
     @property
     def is_urgent(self) -> bool:
@@ -125,38 +134,24 @@ class Backlog:
                 if arrived.message.is_lost():
                     self._taken(arrived.number)
 
-    def _next(self, kept: Collection[str]) -> int | None:
-        """Return the number of the next message: of those that were kept, and others, in turn."""
+    def _next(self) -> int | None:
+        """Return the number of the next message."""
         while self._urgent:
             if (urgent := self._urgent.popleft()) in self._waiting:
                 return urgent
-        self._kept_first = not self._kept_first
-        if self._kept_first and (number := self._next_kept(kept)) is not None:
-            return number
         while (found := self._queue.pop()) is not None:
             project, number = found
             self._queue.done(project)
-            if number not in self._waiting:
-                continue
-            if project not in kept and project not in self._kept:
+            if number in self._waiting:
                 return number
-            self._kept.setdefault(project, deque()).append(number)
-        return self._next_kept(kept)
-
-    def _next_kept(self, kept: Collection[str]) -> int | None:
-        for project, numbers in list(self._kept.items()):
-            while numbers and project not in kept:
-                if (number := numbers.popleft()) in self._waiting:
-                    return number
-            if not numbers:
-                del self._kept[project]
         return None
 
     def _taken(self, number: int) -> Arrived:
         found = self._waiting.pop(number)
+        self._naming_many.pop(number, None)
         for numbers in self._numbers_of(found):
             numbers.remove(number)
-        for node in found.nodes or ():
+        for node in _few(found.nodes):
             if not self._naming[node]:
                 del self._naming[node]
         self.size -= found.size
@@ -165,7 +160,7 @@ class Backlog:
     def _numbers_of(self, arrived: Arrived) -> list[list[int]]:
         if arrived.nodes is None:
             return [self._unknown]
-        return [self._naming.setdefault(node, []) for node in arrived.nodes]
+        return [self._naming.setdefault(node, []) for node in _few(arrived.nodes)]
 
 
 def _project(message: Message) -> str:
@@ -176,6 +171,15 @@ def _project(message: Message) -> str:
     else:
         project = str(message.context.get("project_id") or "")
     return f"{project} on a shared queue" if message.shared else project
+
+
+def _few(nodes: Collection[str] | None) -> Collection[str]:
+    """Return the nodes that are looked up by themselves."""
+    return () if nodes is None or isinstance(nodes, ManyNodes) else nodes
+
+
+def _size_of(nodes: Collection[str] | None) -> int:
+    return nodes.size if isinstance(nodes, ManyNodes) else _NODE_SIZE * len(_few(nodes))
 
 
 def _nodes(message: Message) -> Collection[str] | None:

@@ -52,6 +52,8 @@ class FairQueue(Generic[T]):
     :param places: how many items may run at once; called for each decision.
     :param reserved: further places, for items of projects of which none runs.
     :param limits: the weights and limits of projects.
+    :param keeps: returns whether no item of a project is taken for the time being. After a change
+        :meth:`limits_changed` is called.
     """
 
     def __init__(
@@ -59,10 +61,12 @@ class FairQueue(Generic[T]):
         places: Callable[[], int],
         reserved: Callable[[], int] = lambda: 0,
         limits: ProjectLimits = UNLIMITED,
+        keeps: Callable[[str], bool] = lambda _project: False,
     ) -> None:
         self._places = places
         self._reserved = reserved
         self._limits = limits
+        self._keeps = keeps
         self._projects: dict[str, _Project[T]] = {}
         self._idle: _Heap[T] = []
         """Projects that have items, and none that runs."""
@@ -129,9 +133,13 @@ class FairQueue(Generic[T]):
         return may and self._running < places
 
     def limits_changed(self) -> None:
-        """Let items run which a limit has kept back that is higher by now."""
+        """Let items run which a limit has kept back that is higher by now.
+
+        Their projects take turns with the others, and do not make up for those that they missed.
+        """
         for one in self._projects.values():
             if one.items and not one.entry:
+                one.start = max(one.start, self._now)
                 self._list(one)
 
     def held(self) -> set[str]:
@@ -184,6 +192,8 @@ class FairQueue(Generic[T]):
             heapq.heappush(heap, (project.start, project.entry, project))
 
     def _may_run(self, project: _Project[T]) -> bool:
+        if self._keeps(project.name):
+            return False
         most = self._limits.most(project.name)
         return not most or project.running < most
 

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Collection, Iterable
+from array import array
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 _PROJECT = "_context_project_id"
 _FAST = 1
-NODES_MAX = 500
-"""UUIDs of a message that are kept; a creation of Cinder's API has some thirty."""
+NODES_FEW = 100
+"""UUIDs of a message that are kept as texts; a creation of Cinder's API has some thirty. A user may
+write thousands into the metadata of a volume."""
 
 _SHORT = 512
 """Characters up to which a compression saves nothing."""
@@ -36,6 +39,29 @@ def nodes_of(ids: Iterable[str]) -> Collection[str] | None:
     """
     found = [_NODE.search(one) for one in ids]
     return None if None in found else {one[1].lower() for one in found if one is not None}
+
+
+class ManyNodes(Collection[str]):
+    """Parts of ids in 8 bytes each, sorted."""
+
+    def __init__(self, nodes: Iterable[str]) -> None:
+        self._numbers = array("Q", sorted(int(node, 16) for node in nodes))
+
+    def __contains__(self, node: object) -> bool:
+        number = int(str(node), 16)
+        at = bisect_left(self._numbers, number)
+        return at < len(self._numbers) and self._numbers[at] == number
+
+    def __iter__(self) -> Iterator[str]:
+        return (f"{number:012x}" for number in self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @property
+    def size(self) -> int:
+        """The bytes of memory that they need."""
+        return len(self._numbers) * self._numbers.itemsize
 
 
 class WaitingBody:
@@ -75,13 +101,13 @@ class WaitingBody:
             at = body.rfind(_PROJECT, 0, at)
         return ""
 
-    def nodes(self) -> Collection[str] | None:
-        """Return such parts of the ids of all resources that it may name; None for any resource.
+    def nodes(self) -> Collection[str]:
+        """Return such parts of the ids of all resources that it may name.
 
-        As :func:`nodes_of` does for names. A message with too many UUIDs may name any resource.
+        As :func:`nodes_of` does for names.
         """
         found = {node.lower() for node in _NODE.findall(self._text())}
-        return found if len(found) <= NODES_MAX else None
+        return found if len(found) <= NODES_FEW else ManyNodes(found)
 
     def pack(self) -> None:
         """Compress the body until it is decoded."""

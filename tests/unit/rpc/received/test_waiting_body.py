@@ -101,9 +101,12 @@ def test_a_resource_without_a_uuid_may_be_named_by_any_message() -> None:
     assert nodes_of([OTHER, "backend"]) is None
 
 
-def test_a_message_with_too_many_may_name_any() -> None:
-    tags = [f"-{number:012x}" for number in range(waiting_body.NODES_MAX)]
-    nodes = body_of(enveloped({"args": {"tags": tags}})).nodes()
-    assert nodes is not None and len(nodes) == waiting_body.NODES_MAX
+def test_thousands_of_names_need_little_memory() -> None:
+    tags = [f"-{number:012x}" for number in range(waiting_body.NODES_FEW)]
+    few = body_of(enveloped({"args": {"tags": tags}})).nodes()
+    assert isinstance(few, set) and len(few) == waiting_body.NODES_FEW
 
-    assert body_of(enveloped({"args": {"tags": [*tags, ID]}})).nodes() is None
+    many = body_of(enveloped({"args": {"tags": [*tags, ID.upper()]}})).nodes()
+    assert isinstance(many, waiting_body.ManyNodes) and many.size == 8 * len(many)
+    assert set(many) == few | set(nodes_of([ID]) or ())
+    assert "000000000007" in many and "0000000000ff" not in many and "f" * 12 not in many

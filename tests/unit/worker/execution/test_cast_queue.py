@@ -308,6 +308,34 @@ class TestBacklog:
             parts.queue.process()
         assert parts.accepted[49:] == ["a49", *(f"b{number}" for number in range(20))]
 
+    def test_one_that_waits_for_another_project_does_not_keep_its_own_project(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cast_queue, "DEFERRED_CASTS", 4)
+        parts = Parts(self.B)
+        for number in range(8):
+            self.put(parts, "a", f"a{number}", self.A)
+        self.put(parts, "b", "follows", self.A)
+        for number in range(8):
+            self.put(parts, "b", f"b{number}", self.B)
+        parts.queue.process()
+
+        assert parts.accepted == [f"b{number}" for number in range(8)]
+        assert [one for one in parts.decoded if one[0] == "a"] == ["a0", "a1", "a2"]
+
+    def test_those_that_came_back_often_wait_for_an_earlier_one_that_is_decoded(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """They are taken before it, and keep their project no further one from being decoded."""
+        monkeypatch.setattr(cast_queue, "DEFERRED_CASTS", 2)
+        parts = Parts(self.A)
+        self.put(parts, "a", "first", self.A)
+        for number in range(4):
+            self.put(parts, "a", f"a{number}", self.A, returns=RETURNS_MAX)
+        parts.queue.process()
+
+        assert parts.accepted == ["first", "a0", "a1", "a2", "a3"] and parts.queue.is_empty
+
     def test_an_operation_on_the_backend_keeps_its_place(self) -> None:
         parts = Parts(self.A, "backend")
         for number in range(3):

@@ -79,12 +79,12 @@ def test_projects_that_are_kept_keep_their_order_and_no_other() -> None:
     kept = [cast("a") for _ in range(3)]
     for message in kept:
         waiting.put(message)
-    assert waiting.take({"a"}) is None and len(waiting) == 3
+    assert waiting.take(frozenset({"a"})) is None and len(waiting) == 3
 
     others, later = [cast("b") for _ in range(2)], cast("a")
     for message in [*others, later]:
         waiting.put(message)
-    taken = [waiting.take({"a"}) for _ in range(3)]
+    taken = [waiting.take(frozenset({"a"})) for _ in range(3)]
     assert [one and one.message for one in taken] == [*others, None]
 
     waiting.put(last := cast("b"))
@@ -97,8 +97,8 @@ def test_messages_of_a_shared_queue_have_turns_of_their_own() -> None:
     waiting.put(cast("a"))
     waiting.put(replace(cast("a"), shared=True))
 
-    shared = waiting.take({"a"})
-    assert shared is not None and shared.project != "a" and waiting.take({"a"}) is None
+    shared = waiting.take(frozenset({"a"}))
+    assert shared is not None and shared.project != "a" and waiting.take(frozenset({"a"})) is None
 
 
 def test_the_copies_of_lost_connections_are_dropped() -> None:
@@ -147,3 +147,38 @@ def test_those_that_came_back_often_are_taken_first() -> None:
     assert taken is not None and taken.message is often and not waiting.is_urgent
     assert waiting.follows(taken.number, nodes_of([VOLUMES[0]])), "the first one on its resource"
     assert all_of(waiting) == [first, last]
+
+
+def test_projects_that_were_kept_take_turns() -> None:
+    waiting = Backlog(2)
+    flood, few = [cast("a") for _ in range(20)], [cast("b") for _ in range(2)]
+    for message in [*flood, *few]:
+        waiting.put(message)
+    assert waiting.take(frozenset({"a", "b"})) is None
+
+    taken = all_of(waiting)
+    assert {*few} <= {*taken[:4]} and [one for one in taken if one in flood] == flood
+
+
+def test_a_project_that_was_kept_does_not_make_up_for_the_turns_of_others() -> None:
+    waiting = Backlog(2)
+    for project in ["a"] * 20 + ["b"] * 20:
+        waiting.put(cast(project))
+    for _ in range(10):
+        waiting.take(frozenset({"a"}))
+
+    taken = [arrived.project for _ in range(10) if (arrived := waiting.take()) is not None]
+    assert taken.count("b") == 5
+
+
+def test_one_that_names_thousands_of_resources_keeps_only_those_back() -> None:
+    names = "".join(f"-{number:012x}" for number in range(5000))
+    waiting = Backlog(2)
+    waiting.put(many := cast("a", VOLUMES[0], names))
+    waiting.put(cast("b"))
+    assert waiting.size < 3 * len(names)
+
+    assert waiting.follows(1, nodes_of([VOLUMES[0]])) and not waiting.follows(0, {"0" * 12})
+    assert waiting.follows(1, {"000000000007"}) and not waiting.follows(1, nodes_of([VOLUMES[1]]))
+    assert all_of(waiting)[0] is many
+    assert not waiting.follows(1, nodes_of([VOLUMES[0]])) and waiting.size == 0

@@ -112,6 +112,20 @@ def test_a_limit_that_is_raised_lets_items_run_before_another_one_ends() -> None
     assert [queue.pop(), queue.pop(), queue.pop()] == [("a", 1), ("a", 2), None]
 
 
+def test_a_project_whose_limit_is_raised_does_not_make_up_for_what_it_missed() -> None:
+    most = {"flood": 1}
+    queue = fair_queue(2, operations=most)
+    for number in range(100):
+        queue.push("flood", number)
+        queue.push("other", number)
+    assert queue.pop() == ("flood", 0)
+    assert popped(queue, 50) == ["other"] * 50
+    most["flood"] = 100
+    queue.limits_changed()
+
+    assert Counter(popped(queue, 20)) == {"flood": 10, "other": 10}
+
+
 def test_operations_of_no_project_have_no_limit() -> None:
     limits = ProjectLimits(operations=lambda: {"*": 1}, bandwidth=lambda: {"*": 1})
 
