@@ -124,8 +124,8 @@ class CastQueue:
     @property
     def waiting(self) -> int:
         """How many casts arrived and were not accepted."""
-        decoded = (self._deferred, self._following, self._admitted)
-        return len(self._backlog) + sum(map(len, decoded))
+        decoded = len(self._deferred) + len(self._following) + len(self._admitted)
+        return len(self._backlog) + decoded
 
     def has_memory(self, most: int) -> bool:
         """Return whether the casts that were not decoded need less than so many bytes."""

@@ -81,6 +81,11 @@ class Intake:
         return self._casts.is_empty
 
     @property
+    def waiting(self) -> int:
+        """How many casts arrived and were not accepted."""
+        return self._casts.waiting
+
+    @property
     def deferred(self) -> int:
         """How many casts the limits of waiting operations keep back."""
         return self._casts.deferred

@@ -60,6 +60,9 @@ CASTS_ACCEPTED = _counter("casts_accepted", "Casts that were written to the jour
 CASTS_REPEATED = _counter(
     "casts_repeated", "Casts that were delivered again, and run once.", "method"
 )
+CASTS_WAITING = _gauge(
+    "casts_waiting", "Casts that arrived and are not accepted yet; deferred ones are among them."
+)
 CASTS_DEFERRED = _gauge("casts_deferred", "Casts that the limits of waiting operations keep back.")
 REJECTED = _counter("messages_rejected", "Messages that are no operation.")
 

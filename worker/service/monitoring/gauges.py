@@ -29,6 +29,7 @@ def of(parts: Parts, now: float) -> Iterator[Value]:
     :param now: in monotonic seconds.
     """
     yield d.DRIVER_UP, (), float(parts.backend.initialized)
+    yield d.CASTS_WAITING, (), parts.intake.waiting
     yield d.CASTS_DEFERRED, (), parts.intake.deferred
     yield d.THREADS_WAITING, (), parts.base.limiter.waiting
     yield d.LOCKS_HELD, (), sum(held > 0 for held, _waits in parts.base.locks.held_names().values())

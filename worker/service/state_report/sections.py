@@ -133,6 +133,7 @@ def _locks(parts: Parts) -> Iterator[str]:
 
 
 def _pools(parts: Parts) -> Iterator[str]:
+    yield f"casts that are not accepted yet: {parts.intake.waiting}"
     yield f"casts that the limits keep back: {parts.intake.deferred}"
     for name, pool in parts.operations.threads():
         running, waiting, size = pool.counts
