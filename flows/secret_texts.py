@@ -36,6 +36,17 @@ _ARGUMENT = re.compile(
 )
 """An argument of a command."""
 
+_SHORT_ARGUMENT = re.compile(r"\b(sshpass\s+-p\s?)(?:'[^']*'|\"[^\"]*\"|\S+)")
+
+_COMMUNITY = re.compile(
+    r"(?<![a-z])((?:community|communities)(?:\s?[:=]\s?|\s+-c\s+)['\"]?)[^\s'\",;]+", re.IGNORECASE
+)
+"""The community of SNMP, which is its password."""
+
+_LOGIN = re.compile(r"(?<![\w./@:#-])([A-Za-z][\w.-]{0,63}:)[^\s/@:,]+(@[\w-]+\.[\w.-]+)")
+"""The password of ``user:password@host``, where the host is an address or has a domain: without one
+it may be the name of a backend."""
+
 _KEYS = (
     *("secret_key", "access_key", "auth_key", "api_key", "private_key", "hmac_key"),
     *("passphrase", "password", "passwd", "secret", "token", "apikey"),
@@ -53,7 +64,9 @@ _AUTHORIZATION = re.compile(
 def masked_text(text: str) -> str:
     """Return a text with its secrets masked."""
     shown = _IN_URL.sub(rf"\1{MASK}\2", _IN_JSON.sub(_masked_field, text))
-    shown = _ARGUMENT.sub(rf"\1{MASK}", shown)
+    for pattern in (_ARGUMENT, _SHORT_ARGUMENT, _COMMUNITY):
+        shown = pattern.sub(rf"\1{MASK}", shown)
+    shown = _LOGIN.sub(rf"\1{MASK}\2", shown)
     shown = _AUTHORIZATION.sub(rf"\1{MASK}", _ASSIGNED.sub(_masked_assignment, shown))
     return str(strutils.mask_password(shown, MASK))
 

@@ -242,6 +242,7 @@ def test_nothing_is_reverted_again_with_masked_values(
     "text",
     ["\\" * 200_000, '"' + "token" * 40_000, "password" + " " * 200_000, '"a":"' * 40_000]
     + ["://a:" * 40_000, "://a:@" * 40_000, ",:@" * 60_000]
+    + ["a:" * 100_000, "a:a@" * 50_000, "sshpass " * 25_000, "community" * 20_000]
     + ["auth_key" * 25_000, "a=" * 100_000, "a." * 100_000 + "=", "authorization:" * 15_000],
     ids=lambda text: text[:10],
 )
@@ -291,6 +292,12 @@ def test_a_message_that_cannot_be_read_is_kept_without_its_secrets(
         f"rabbit://u:{SECRET}@a,u:{SECRET}@b//",
         f"rabbit://u:p@{SECRET}@a,u:p@{SECRET}@b//",
         f"--password {SECRET}",
+        f"sshpass -p {SECRET} ssh admin@array",
+        f"sshpass -p'{SECRET}' ssh admin@array",
+        f"snmp community: {SECRET}",
+        f"SNMP_COMMUNITY={SECRET}",
+        f"cannot log in as admin:{SECRET}@10.0.0.1",
+        f"scp admin:{SECRET}@array.example.org:/tmp/x .",
         f"AWS_SECRET_ACCESS_KEY={SECRET}",
         f"secret_key = '{SECRET}', region = 'x'",
         f"auth_key={SECRET}",
@@ -317,6 +324,9 @@ def test_texts_are_masked(text: str) -> None:
     "text",
     [
         "[backup] backup_s3_store_secret_key: is not set",
+        "the row's host:cinder-1@lvm, backend: node:3@lvm, host: node@lvm#pool",
+        "at 12:30@noon, mail admin@example.org: no answer",
+        "rbd:volumes/volume-1@snapshot, node:/export@lvm, image:1@s",
         "volume 1 is on host@lvm#pool = 3, x-openstack-request-id: req-1",
         "Authorization: failed",
         "password: wrong",
