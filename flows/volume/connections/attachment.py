@@ -154,7 +154,8 @@ class ConnectAttachment(Step, task="connect"):
         flow_failures: dict[str, Failure],
     ) -> None:
         cut = was_interrupted(cause_of(flow_failures))
-        if cut and former.get("connector"):
+        before = former.get("connector")
+        if before and (cut or _ends_the_same(before, wanted)):
             LOG.warning("attachment %s was connected before and stays so", attachment_id)
         elif not driver_contract.never_reached_driver(flow_failures):
             connection.terminate(ctx, ctx.volumes.get(volume_id), wanted, force=False)
@@ -243,3 +244,12 @@ def _connector_of(attachment: Record) -> dict[str, Any] | None:
         text = f"the connector of attachment {attachment.id} cannot be read"
         raise InvalidInput(text) from error
     return connector if isinstance(connector, dict) else None
+
+
+def _ends_the_same(former: str, connector: Mapping[str, Any]) -> bool:
+    """Return whether the end of a connector's access would end that of a former one, too."""
+    try:
+        before = json.loads(former)
+    except ValueError:
+        return True  # unknown: access that is left is harmless, access that is missing is not
+    return not isinstance(before, dict) or {**before, "mode": None} == {**connector, "mode": None}

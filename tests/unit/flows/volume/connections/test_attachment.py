@@ -163,7 +163,17 @@ class TestUpdate:
             update(connected)
 
         assert connected.driver.called("detach_volume") == []
+        assert connected.driver.called("terminate_connection") == []
         assert connected.driver.exports == {"volume-v1"}
+
+    def test_a_failure_of_another_connector_ends_its_access(self, connected: World) -> None:
+        connected.driver.plan["initialize_connection"] = RuntimeError("full")
+
+        with pytest.raises(VolumeBackendAPIException):
+            update(connected, {**CONNECTOR, "initiator": "iqn.2"})
+
+        (call,) = connected.driver.called("terminate_connection")
+        assert call["connector"]["initiator"] == "iqn.2"
 
     def test_a_failure_keeps_the_export_of_other_hosts(self, reserved: World) -> None:
         reserved.add_attachment("a2", connector=json.dumps({"host": "other"}))
