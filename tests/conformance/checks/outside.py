@@ -2,17 +2,21 @@
 """Names that lead out of the directories of a driver.
 
 The suite runs drivers that follow them, often as root, and such a driver may write, rename or
-remove the file that the name leads to. So no file of the machine has these names.
+remove the file that the name leads to. So no file of the machine has these names, and each process
+that runs tests has names of its own.
 """
 
 from __future__ import annotations
 
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-OUTSIDE = "holdfast-conformance-outside"
+_ANY = "holdfast-conformance-outside"
+
+OUTSIDE = f"{_ANY}-{uuid.uuid4().hex[:8]}"
 
 RELATIVE = f"../../{OUTSIDE}"
 
@@ -22,8 +26,8 @@ ABSOLUTE = f"{DIRECTORY}/{OUTSIDE}"
 
 
 def shown(value: object) -> str:
-    """Return the id of a test, which is the same on every machine."""
-    return str(value).replace(DIRECTORY, "/tmp")  # noqa: S108 - only shown
+    """Return the id of a test, which is the same on every machine and in every process."""
+    return str(value).replace(DIRECTORY, "/tmp").replace(OUTSIDE, _ANY)  # noqa: S108 - only shown
 
 
 @contextmanager

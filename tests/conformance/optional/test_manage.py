@@ -41,7 +41,7 @@ class TestVolumeManagement:
         driver.unmanage(old)
         return {"source-name": old.name}
 
-    @pytest.mark.parametrize("reference", [ABSENT, *SENSELESS], ids=str)
+    @pytest.mark.parametrize("reference", [ABSENT, *SENSELESS], ids=outside.shown)
     def test_reference_to_nothing_is_invalid(self, backend, driver, reference):
         volume = backend.volume()
 
@@ -223,7 +223,7 @@ class TestSnapshotManagement:
         assert (entry["size"], entry["safe_to_manage"], entry["cinder_id"]) == (2, True, None)
         return entry["reference"]
 
-    @pytest.mark.parametrize("reference", [ABSENT, *SENSELESS], ids=str)
+    @pytest.mark.parametrize("reference", [ABSENT, *SENSELESS], ids=outside.shown)
     def test_reference_to_nothing_is_invalid(self, backend, driver, volume, reference):
         snapshot = backend.snapshot(volume)
 

@@ -7,6 +7,7 @@ import itertools
 import socket
 import tempfile
 import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -158,9 +159,10 @@ def test_a_socket_that_is_gone_is_no_error(clock):
 
 def test_an_abstract_address(clock):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.bind(f"\0holdfast-test-{id(clock)}")
+        name = f"holdfast-test-{uuid.uuid4()}"  # all runs of the machine share these names
+        listener.bind(f"\0{name}")
         listener.setblocking(False)
-        watchdog = Watchdog(f"@holdfast-test-{id(clock)}", 1.0, 1, STALL)
+        watchdog = Watchdog(f"@{name}", 1.0, 1, STALL)
         watchdog.record_heartbeat(0)
         rounds(watchdog, clock, 1)
 
