@@ -46,12 +46,26 @@ def loop_mount(make: list[str], scratch: Path) -> Iterator[Path]:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
         if done.returncode:
             missing(f"{command[0]} failed: {done.stderr.strip()}")
+    watcher = _unmounter(target, image)
     try:
         yield target
     finally:
-        # Lazily: a driver that a failed test still refers to holds its directory open.
-        subprocess.run(["umount", "--lazy", str(target)], check=True, timeout=120)
-        image.unlink()
+        watcher.communicate(b"\n", timeout=120)
+        if watcher.returncode:
+            raise RuntimeError(f"{target} was not unmounted")
+
+
+def _unmounter(target: Path, image: Path) -> subprocess.Popen[bytes]:
+    """Return a process that unmounts a file system at a line of input, or when this process ends.
+
+    Lazily: a driver that a failed test still refers to holds its directory open.
+    """
+    script = 'read -r _; umount --lazy "$1" && rm -f "$2"'
+    return subprocess.Popen(
+        ["/bin/sh", "-c", script, "unmount", str(target), str(image)],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
 
 
 @contextmanager
