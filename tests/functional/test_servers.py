@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import kombu
 import pytest
 import sqlalchemy
@@ -67,7 +69,12 @@ def test_nothing_is_left_at_the_end():
     with Servers() as servers:
         running = [servers.broker, servers.mariadb, servers.postgresql]
         pids = [pid for server in running for pid in server.pids()]
+        segment = servers.postgresql.segment()
+        memory = [Path(f"/proc/{pid}/maps").read_text() for pid in servers.postgresql.pids()]
 
+    assert segment is not None
+    assert str(segment) not in Path("/proc/sysvipc/shm").read_text().split()
+    assert "/dev/shm/PostgreSQL" not in "".join(memory)
     assert len(pids) > 8  # each has children, and the broker its name server
     assert alive(pids) == []
     assert not any(listens(server.port) for server in running)

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 from tests.servers.place import LOOPBACK
@@ -55,6 +57,8 @@ class PostgreSQL(Server):
             "fsync": "on" if self._durable else "off",
             "deadlock_timeout": "200ms",
             "max_connections": "500",
+            # Files in its directory: a killed server leaves those in /dev/shm behind.
+            "dynamic_shared_memory_type": "mmap",
         }
         return Process(
             [
@@ -77,6 +81,20 @@ class PostgreSQL(Server):
         if self._process is not None:
             self._process.stop(signal.SIGINT)
             self._process = None
+
+    def close(self) -> None:
+        """End it for good, with the segment of shared memory that a killed server leaves."""
+        segment = self.segment()
+        super().close()
+        if segment is not None:
+            subprocess.run(["ipcrm", "-m", str(segment)], check=False, stderr=subprocess.DEVNULL)
+
+    def segment(self) -> int | None:
+        """Return the id of its segment of System V's shared memory; None where it has none."""
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            lines = (self.directory / "data" / "postmaster.pid").read_text().splitlines()
+            return int(lines[6].split()[1])
+        return None
 
     def _user(self) -> str | None:
         # It refuses to run as root.
