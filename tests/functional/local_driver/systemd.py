@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 from tests.servers import until
@@ -45,8 +46,29 @@ exec env container=lxc SYSTEMD_UNIT_PATH="$1" {systemd} --system --unit=basic.ta
 """
 
 
+_ENTER = """\
+while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs"; shift; done
+shift
+exec "$@"
+"""
+"""Script that moves itself into control groups and becomes a command."""
+
+_GROUPS = {"name=systemd": ("systemd",), "": ("unified", "")}
+"""By their names in ``/proc/PID/cgroup``: the hierarchies that a systemd uses, and their places."""
+
+
+def control_groups() -> list[Path]:
+    """Return the control groups of this process in the hierarchies that a systemd uses."""
+    found = []
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _number, name, path = line.split(":", 2)
+        places = [Path("/sys/fs/cgroup", one, path[1:]) for one in _GROUPS.get(name, ())]
+        found += [place for place in places if (place / "cgroup.procs").exists()][:1]
+    return found
+
+
 class Systemd:
-    """Runs units of this checkout.
+    """Runs units of this checkout, in control groups of its own: units of two have one name.
 
     :param directory: for the units; its path is short, and the units may write there.
     :param config: configuration file of the service.
@@ -59,6 +81,8 @@ class Systemd:
         self._config = config
         self._process: subprocess.Popen[bytes] | None = None
         self._pid = 0
+        name = f"holdfast-{uuid.uuid4().hex}"
+        self.groups = [group / name for group in control_groups()]
 
     @staticmethod
     def missing() -> str | None:
@@ -78,7 +102,10 @@ class Systemd:
         for name in UNITS:
             (units / name).write_text(self._adapted(name))
         hybrid = "1" if Path("/sys/fs/cgroup/unified").is_dir() else ""
-        command = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--cgroup", "--fork"]
+        for group in self.groups:
+            group.mkdir()
+        command = ["/bin/sh", "-ec", _ENTER, "enter", *map(str, self.groups), "--"]
+        command += ["unshare", "--mount", "--pid", "--ipc", "--uts", "--cgroup", "--fork"]
         command += ["--mount-proc", "--kill-child", "/bin/sh", "-c"]
         command += [_BOOT.format(systemd=SYSTEMD), "boot", str(units)]
         with (self._directory / "systemd.log").open("wb") as log:
@@ -108,6 +135,8 @@ class Systemd:
             self._process.wait()
             if self._pid:
                 until(lambda: not Path(f"/proc/{self._pid}").exists(), 60, "systemd to end")
+        for group in self.groups:
+            until(lambda group=group: _is_removed(group), 60, f"the end of {group}")  # type: ignore[misc]
 
     def _booted(self) -> bool:
         assert self._process is not None
@@ -139,6 +168,17 @@ class Systemd:
         more = f"Environment=PYTHONPATH={ROOT}\nReadWritePaths={places}\n"
         more += f"StandardError=append:{self._directory}/units.log\n"
         return text.replace("[Service]\n", f"[Service]\n{more}")
+
+
+def _is_removed(group: Path) -> bool:
+    """Remove a control group with those below it; return whether none has a process any more."""
+    below = [Path(place) for place, _directories, _files in os.walk(group, topdown=False)]
+    try:
+        for one in below:
+            one.rmdir()
+    except OSError:
+        return False
+    return True
 
 
 _BASIC = ("is-active", "basic.target")
