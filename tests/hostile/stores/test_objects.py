@@ -59,13 +59,16 @@ class Sent:
 
 
 def refused(work: Callable[[], Any], seconds: float = 20.0) -> BackupDriverException:
-    """Return the error of a reader, which is raised soon and in little memory."""
-    begin = time.monotonic()
+    """Return the error of a reader, which is raised soon and in little memory.
+
+    :param seconds: of processor time, since other work on the machine does not count.
+    """
+    begin = time.process_time()
     with memory.traced() as peak:
         with pytest.raises(BackupDriverException) as caught:
             work()
         assert peak() < MOST_MEMORY
-    assert time.monotonic() - begin < seconds
+    assert time.process_time() - begin < seconds
     return caught.value
 
 
@@ -96,11 +99,11 @@ def test_metadata_without_an_end_is_refused(kind: str) -> None:
 
 def test_metadata_in_single_bytes_is_no_slower() -> None:
     text = b"".join(Manifest("b", "v", None, objects(500)).rendered())
-    begin = time.monotonic()
+    begin = time.process_time()
     found = manifest.read((text[at : at + 1] for at in range(len(text))), "p", "b", BOUNDS)
 
     assert len(found.objects) == 500
-    assert time.monotonic() - begin < 5.0
+    assert time.process_time() - begin < 5.0
 
 
 def objects(count: int, length: int = 4) -> list[StoredObject]:
@@ -152,13 +155,13 @@ def test_hashes_without_an_end_are_refused(tmp_path, kind: str) -> None:
 
 def test_hashes_in_single_bytes_are_no_slower(tmp_path) -> None:
     text = json.dumps({"chunk_size": 512, "sha256s": ["1" * 64] * 5000}).encode()
-    begin = time.monotonic()
+    begin = time.process_time()
     with BlockHashes.in_temporary_file(tmp_path) as found:
         parts = (text[at : at + 1] for at in range(len(text)))
         block_hashes.parse(parts, found, "it", BOUNDS)
         assert found.count == 5000
 
-    assert time.monotonic() - begin < 5.0
+    assert time.process_time() - begin < 5.0
 
 
 @pytest.mark.parametrize("name", ["sha256s", '"sha256s": [', "objects", '"objects": [', "seal"])
@@ -188,12 +191,12 @@ def test_streams_of_nothing_are_decoded_in_time(decoder: Any, kind: str) -> None
     """Each of them is a few bytes, behind which the rest of the part was copied."""
     head = b"\x78\x9c" if kind == "zlib" else b""
     part = _nothing(kind) * (MIB // 2 // len(_nothing(kind)))
-    begin = time.monotonic()
+    begin = time.process_time()
     with contextlib.suppress(compression.Damaged):  # zlib's has no end
         for chunk in decoder.decoded(kind, [head, part]):
             assert not chunk
 
-    assert time.monotonic() - begin < 15.0
+    assert time.process_time() - begin < 15.0
 
 
 @pytest.mark.parametrize("decoder", [compression, independent_decoders])

@@ -8,7 +8,7 @@ import json
 import logging
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from oslo_config import cfg
 from oslo_context import context as oslo_context
@@ -133,9 +133,10 @@ def test_a_new_request_has_the_time_of_its_message():
     assert abs(datetime.datetime.now(datetime.UTC) - sent) < datetime.timedelta(minutes=1)
 
 
-@given(st.dictionaries(st.text() | st.sampled_from(sorted(ALICE)), JSON))
-def test_no_context_is_so_strange_that_a_message_cannot_be_read(wire):
-    request = RequestContext.from_wire(wire)
+@given(st.dictionaries(st.text() | st.sampled_from(sorted(ALICE)), JSON), st.lists(JSON))
+@example({}, ["member", 7, None, ["admin"]])
+def test_no_context_is_so_strange_that_a_message_cannot_be_read(wire, roles):
+    request = RequestContext.from_wire({"roles": roles} | wire)
 
     assert all(isinstance(role, str) for role in request.roles)
     assert isinstance(request.request_id, str)

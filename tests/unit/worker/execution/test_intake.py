@@ -17,6 +17,7 @@ from flows.engine.flow_run import Outcome
 from flows.errors import DriverNotInitialized, FlowError, InvalidVolume, ProcessStopping
 from worker.execution.intake import Intake
 from worker.journal.errors import JournalError, JournalRefused, JournalUnavailable
+from worker.rpc import server
 from worker.rpc.dispatch import BadMessage, DirectCall
 from worker.rpc.operation import Operation
 from worker.rpc.server import Call, Cast, Unreadable
@@ -280,13 +281,14 @@ class TestCall:
         assert (parts.events, parts.replies) == ([], [])
         assert caplog.messages[1:] == ["create_volume is not carried out: its caller has given up"]
 
-    def test_nor_one_whose_caller_gives_up_before_its_turn(self, parts):
+    def test_nor_one_whose_caller_gives_up_before_its_turn(self, parts, monkeypatch):
         def later(operation: Operation, accept: Any, ended: Any, size: int) -> None:
             parts.intake_accept = accept
 
         parts.intake._operations.calls.run = later
-        parts.call(patience=0.05)
-        time.sleep(0.06)
+        parts.call(patience=600)
+        later_on = time.monotonic() + 600
+        monkeypatch.setattr(server, "time", SimpleNamespace(monotonic=lambda: later_on))
 
         assert parts.intake_accept() is None
         assert (parts.events, parts.replies) == ([], [])
