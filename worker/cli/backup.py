@@ -120,11 +120,15 @@ class Create(_Asking):
         source.add_argument("--snapshot", metavar="ID", help="the snapshot")
         add = parser.add_argument
         add("--incremental", action="store_true", help="only blocks changed since the last backup")
-        add("--force", action="store_true", help="also of a volume in use, as of one moment")
+        add(
+            "--force",
+            action="store_true",
+            help="also of a volume in use, whose data is that of one moment",
+        )
         add("--name", help="display name")
         add("--description", help="display description")
-        add("--container", help="where in the store; it chooses a place of its own without")
-        add("--host", help="host of the backup service; default: the one that there is")
+        add("--container", help="container in the store (default: one that the store chooses)")
+        add("--host", help="host of the backup service (default: the only one)")
         add("--project", default="admin", help="project of the backup (default: admin)")
         return parser
 
@@ -148,9 +152,9 @@ class Create(_Asking):
 class Restore(_Asking):
     """Restore a backup to a volume, whose data is overwritten.
 
-    A larger volume keeps its data beyond the backup's end. For a new volume:
-    holdfast cast create_volume --size N --wait, and then --new here, which spares
-    writing zeros.
+    A larger volume keeps its data behind the end of the backup. To restore to a new volume, make it
+    with holdfast cast create_volume --size N --wait, and restore with --new, so that no zeros are
+    written.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -158,7 +162,9 @@ class Restore(_Asking):
         parser = with_id(super().get_parser(prog_name))
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         parser.add_argument("--volume", metavar="ID", required=True, help="the volume")
-        parser.add_argument("--new", action="store_true", help="it is new, and reads as zeros")
+        parser.add_argument(
+            "--new", action="store_true", help="the volume is new and reads as zeros"
+        )
         past = "leave damaged objects out, and list them in the log and in the backup's fail_reason"
         parser.add_argument("--past-damage", action="store_true", help=past)
         return parser
@@ -176,18 +182,18 @@ class Restore(_Asking):
 class Delete(_Asking):
     """Delete a backup.
 
-    One that others build on is deleted with --hand-on only: each of them is stored anew, on the
-    backup before the deleted one, which reads no volume. They stay available meanwhile.
+    A backup that others build on is deleted with --hand-on only: each of them is stored anew, on
+    the backup before the deleted one, without reading a volume. They stay available meanwhile.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add which one."""
         parser = with_id(super().get_parser(prog_name))
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
-        force = "also while it is made or restored, which ends that"
+        force = "also while it is being made or restored: that operation ends"
         which = parser.add_mutually_exclusive_group()
         which.add_argument("--force", action="store_true", help=force)
-        hand_on = "also where others build on it, which are given its data"
+        hand_on = "also where others build on it: its data is stored with them"
         which.add_argument("--hand-on", action="store_true", help=hand_on)
         return parser
 
@@ -219,7 +225,7 @@ class Consolidate(_Asking):
 
 
 class Export(_Asking):
-    """Print a backup's record, with which another installation takes it over."""
+    """Print a backup's record, by which another installation can import it."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add which one."""
@@ -240,7 +246,7 @@ class Import(_Asking):
         parser = super().get_parser(prog_name)
         add = parser.add_argument
         add("file", metavar="FILE", help="the record; - reads it from the standard input")
-        add("--host", help="host of the backup service; default: the one that there is")
+        add("--host", help="host of the backup service (default: the only one)")
         add("--project", default="admin", help="project of the backup (default: admin)")
         return parser
 

@@ -17,10 +17,10 @@ _WAIT = 300.0
 class Cast(Command):
     """Send a cast or call as a scheduler does, and wait for its end if asked.
 
-    The row is made, or its status set, as the API does it; a request that cannot be sent
+    The command inserts the row or sets its status, as the API does; a request that cannot be sent
     changes nothing. A cast prints the id of its volume or snapshot, a call prints
-    its answer as JSON. Exit status 1: not sent, or it did not end as wanted.
-    Ids may be cut short as long as they are clear.
+    its answer as JSON. Exit status 1: it was not sent, or did not reach the expected end.
+    Ids may be abbreviated as long as they are unique.
 
     Examples:
       holdfast cast create_volume --size 10 --name data --wait
@@ -43,19 +43,19 @@ class Cast(Command):
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         add = parser.add_argument
         add("method", metavar="METHOD", help="an RPC method of the volume service")
-        add("--volume", metavar="ID", help="the volume that it is about")
+        add("--volume", metavar="ID", help="the volume of the operation")
         add("--snapshot", metavar="ID", help="the snapshot, or the source of a new volume")
         add("--source", metavar="ID", help="the volume that a new one is a clone of")
-        add("--image", metavar="ID", help="the image that a volume is made from, or becomes")
+        add("--image", metavar="ID", help="the image of a new volume, or the image of an upload")
         ref = "key=value of a reference to an object to manage; may be repeated"
         add("--ref", action="append", default=[], metavar="KEY=VALUE", help=ref)
         add("--size", type=int, metavar="GIB", help="size of a new volume, or new size")
         add("--name", help="display name of the new resource")
-        host = "where a new volume goes; default: the one enabled service"
+        host = "host of a new volume (default: that of the only enabled service)"
         add("--host", metavar="HOST@BACKEND#POOL", help=host)
         add("--project", default="admin", help="project of the new resource (default: admin)")
         add("--cascade", action="store_true", help="delete the volume's snapshots as well")
-        add("--unmanage", action="store_true", help="forget it, and keep its data")
+        add("--unmanage", action="store_true", help="remove the row and keep the data")
         pair = "a further argument of the method; a value that is no JSON is text"
         add("--arg", action="append", default=[], metavar="NAME=JSON", help=pair)
         wait = f"wait for the end, {_WAIT:.0f} s by default, and show the tasks"

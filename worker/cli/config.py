@@ -23,7 +23,7 @@ class Check(Command):
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         files = "file to check, instead of --config-file and of the default places"
         parser.add_argument("file", nargs="*", metavar="FILE", help=files)
-        cinder = "report on moving over from Cinder with these files, or those in Cinder's places"
+        cinder = "report on a move from Cinder with these files (default: those of Cinder)"
         parser.add_argument("--cinder", action="store_true", help=cinder)
         return parser
 

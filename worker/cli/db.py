@@ -34,7 +34,7 @@ class Sync(Command):
 
 
 class Check(Lister):
-    """Say, table by table, whether the database fits; exit status 1 when it does not."""
+    """Report, table by table, whether the database fits; exit status 1 when it does not."""
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Compare every table."""

@@ -56,7 +56,7 @@ class Test(Command):
             type=int,
             default=_SECONDS,
             metavar="SECONDS",
-            help=f"of one test, after which it hangs; {_SECONDS} by default",
+            help=f"seconds after which a test is ended and has failed; {_SECONDS} by default",
         )
         add("--require", action="store_true", help="count skipped tests as failed")
         add("--allow-skip", metavar="PATTERN", help="accepted reasons of skips", **repeated)

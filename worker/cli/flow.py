@@ -19,7 +19,7 @@ UNDER_WAY = ("PENDING", "RUNNING", "REVERTING", "SUSPENDING", "SUSPENDED", "RESU
 _PATIENCE = 10.0
 """Seconds to wait for the answer to a request."""
 
-_ONE = "the beginning of a flow's id, or of a resource's, for its newest flow"
+_ONE = "id of a flow, or of a resource for its newest flow; may be abbreviated"
 _FORMATS = ("text", "dot", "mermaid")
 
 
@@ -58,7 +58,7 @@ class Show(ShowOne):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the id."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        wanted = "the beginning of a flow's id, or of a resource's, for its newest flow"
+        wanted = _ONE
         parser.add_argument("id", metavar="ID", help=wanted)
         parser.add_argument("--traceback", action="store_true", help="where it failed")
         return parser
@@ -123,7 +123,7 @@ class Resume(_Request):
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         resume_query.add_options(parser)
-        form = "of the list of --failed; default: text"
+        form = "format of the list of --failed (default: text)"
         parser.add_argument("-f", "--format", choices=("text", "json"), default="text", help=form)
         return parser
 
@@ -175,7 +175,7 @@ class Graph(Command):
         """Add the flow and the format."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
-        which = "the beginning of a flow's id or of a resource's, or a module of an operation"
+        which = "id of a flow or a resource, may be abbreviated; or the module of an operation"
         parser.add_argument("which", metavar="ID|FACTORY", help=which)
         parser.add_argument("--format", choices=_FORMATS, default="text", help="default: text")
         return parser

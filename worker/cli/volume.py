@@ -116,7 +116,7 @@ class ServiceList(Lister):
 
 def with_id(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Have a command take an id."""
-    parser.add_argument("id", metavar="ID", help="its id, or the beginning of it")
+    parser.add_argument("id", metavar="ID", help="id of the resource; may be abbreviated")
     return parser
 
 

@@ -32,9 +32,9 @@ _PRUNED_FOR = 600.0
 class ApplyPolicies(Outcomes):
     """Make the backups that are due by the policies, and delete those that they do not keep.
 
-    holdfast-backup-policy.timer runs it every quarter of an hour. Of several policies the first one
-    that a volume fits counts. Backups are only requested here; deletions are waited for, one after
-    another, for ten minutes in all: those that take longer go on. Times are in UTC.
+    holdfast-backup-policy.timer runs it every quarter of an hour. The first policy that matches a
+    volume applies. The command does not wait for backups. It waits for deletions, one after
+    another, for ten minutes in all; those that take longer continue. Times are in UTC.
 
     Example of /etc/holdfast/backups.toml:
       [[policy]]
@@ -49,7 +49,7 @@ class ApplyPolicies(Outcomes):
       keep_weekly = 8
 
     Exit status 0: all was done, or is left out or kept for a reason; 1: something was refused or
-    failed, a backup is stuck, or a backup service is not up; 2: wrong usage.
+    failed, a backup stays in a transient status, or a backup service is not up; 2: wrong usage.
     """
 
     keys = KEYS

@@ -40,18 +40,18 @@ _TRIED_AGAIN_AFTER = datetime.timedelta(days=1)
 
 
 class Prune(Outcomes):
-    """Delete the backups of a volume that none of the rules keeps; the newest one always is kept.
+    """Delete the backups of a volume that no rule keeps; the newest one is always kept.
 
-    A backup on which kept ones build is deleted as by "backup delete --hand-on": they are given its
-    data. The newest is deleted first, and the command waits for the end of each deletion. Backups
-    with damage that a scrub of this host has found count for no rule.
+    A backup on which kept ones build is deleted as by "backup delete --hand-on": its data is stored
+    with them. The newest is deleted first, and the command waits for the end of each deletion. No
+    rule keeps a backup in which a scrub of this host has found damage.
 
     Examples:
       holdfast backup prune --volume ID --keep-last 3 --keep-daily 7 --dry-run
       holdfast backup prune --volume ID --keep-weekly 8 --keep-monthly 12 -f json
 
-    Exit status 0: all were deleted, go on or are kept for a reason, or there was nothing to delete;
-    1: a deletion was refused or failed, or its backup service is not up; 2: wrong usage.
+    Exit status 0: all were deleted, continue or are kept for a reason, or there was nothing to
+    delete; 1: a deletion was refused or failed, or its backup service is not up; 2: wrong usage.
     """
 
     keys = KEYS

@@ -25,7 +25,7 @@ _NOTHING: dict[str, Any] = {"object": "", "start": None, "end": None, "needed_by
 
 
 class Scrub(Outcomes):
-    """Read backups, those first that were not read for the longest time, and name the damage.
+    """Read backups, the least recently read ones first, and report damaged objects.
 
     Each backup is read without those that it builds on, so that every object is read once. A
     damaged object is printed with its range of the volume, and with the backups that need it.
@@ -42,10 +42,10 @@ class Scrub(Outcomes):
         parser: argparse.ArgumentParser = with_dry_run(super().get_parser(prog_name))
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         add = parser.add_argument
-        add("id", metavar="ID", nargs="*", help="backups; default: all of the store of this host")
+        add("id", metavar="ID", nargs="*", help="backups (default: all in the store of this host)")
         rate = "MiB of volumes that are read in a second at most (default: no limit)"
         add("--rate", type=_positive, default=0.0, metavar="MIB", help=rate)
-        most = "begin with no other backup after so many minutes"
+        most = "begin no further backup after N minutes"
         add("--minutes", type=_positive, metavar="N", help=most)
         return parser
 

@@ -31,6 +31,7 @@ class LogLevels(Outcomes):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the service, the loggers and the level."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
         add = parser.add_argument
         add("host", metavar="HOST", type=not_empty, help="as holdfast service list shows it")
         add("--binary", metavar="NAME", type=not_empty, help="as cinder-backup")

@@ -20,7 +20,7 @@ _PAUSE = 0.2
 
 
 class Drain(Command):
-    """Have all processes of a host stop to consume, suspend their operations and give them up.
+    """Have all processes of a host stop consuming, suspend their operations and give them up.
 
     Processes of other hosts adopt the operations within seconds. The processes stay, and idle,
     until they are restarted. A driver call that runs is waited for.

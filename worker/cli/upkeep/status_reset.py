@@ -25,9 +25,10 @@ _USED = (VolumeStatus.IN_USE, VolumeStatus.DETACHING, VolumeStatus.ATTACHING)
 class _Reset(Outcomes):
     """Write the status of a resource whose operation is gone.
 
-    It is refused while an operation works on the resource: cancel or revert that; and where the
-    operations are in the journal of another host. --force skips these checks. The status
-    is written only if it is still the one that was read. Quota, attachments and the backend stay.
+    It is refused while an operation works on the resource (cancel or revert the operation instead),
+    and where the operations are in the journal of another host. --force skips these checks. The
+    status is written only if it is still the one that was read. Quota, attachments and the backend
+    stay.
     """
 
     keys = ("kind", "id", "from_status", "to_status", "outcome")
@@ -37,7 +38,7 @@ class _Reset(Outcomes):
         """Add the id and the status."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         add = parser.add_argument
-        add("id", metavar="ID", help="its id, or the beginning of it")
+        add("id", metavar="ID", help="id of the resource; may be abbreviated")
         choices = _at_rest(self.kind)
         to = f"one of {', '.join(choices)}"
         add("--to", metavar="STATUS", required=True, choices=choices, help=to)

@@ -21,7 +21,7 @@ _PERIOD = re.compile(
 
 
 class Audit(Outcomes):
-    """Send volume.exists, snapshot.exists and backup.exists for what existed in a period.
+    """Send volume.exists, snapshot.exists and backup.exists for all resources of a period.
 
     The period is the last complete one, or that of --start and --end, in UTC. Listeners of
     cinder-volume-usage-audit read the events. Rows that were purged have none.
