@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -18,13 +19,14 @@ from tests.servers import until
 from worker.execution import operator_requests
 from worker.execution.operator_requests import RequestHandler, RequestPoller, RequestRefused
 from worker.execution.retry import JournalRetry
+from worker.journal.entries.ended_operation import MASKED
 from worker.journal.errors import JournalError
 from worker.journal.journal import Journal
+from worker.journal.operator_requests import DRAIN
 from worker.rpc.operation import Operation
 
 SLOT = "h1@b1/0"
 FLOW = "00000000-0000-4000-8000-000000000001"
-NO_MESSAGES: Any = SimpleNamespace(retry=None, check=None)
 
 
 class Flows:
@@ -60,7 +62,8 @@ class Flows:
         self.stored["f1"] = detail
 
     def run(self) -> None:
-        self.running["f1"] = SimpleNamespace(detail="detail of f1", unpack=lambda: None)
+        unpack = functools.partial(self.calls.append, ("unpack", "detail of f1"))
+        self.running["f1"] = SimpleNamespace(detail="detail of f1", unpack=unpack)
 
 
 @pytest.fixture
@@ -81,7 +84,10 @@ class TestHandler:
 
         assert "reverted from its next task boundary on" in answer
         # The journal has it first: a kill between the two forgets nothing.
-        assert flows.calls == [("request_revert", "detail of f1"), ("cancel", flows.running["f1"])]
+        assert flows.calls == [
+            *(("unpack", "detail of f1"), ("request_revert", "detail of f1")),
+            ("cancel", flows.running["f1"]),
+        ]
 
     @pytest.mark.parametrize("state", [states.SUCCESS, states.REVERTED, states.FAILURE])
     def test_one_that_has_ended_is_not_cancelled(self, handler, flows, state):
@@ -104,6 +110,13 @@ class TestHandler:
         flows.add(state)
 
         with pytest.raises(RequestRefused, match=f"{text}.*nothing is left"):
+            handler.revert("f1")
+        assert flows.calls == []
+
+    def test_reverts_that_need_secrets_are_not_repeated(self, handler, flows):
+        flows.add(states.FAILURE, **{MASKED: True})
+
+        with pytest.raises(RequestRefused, match="without the passwords"):
             handler.revert("f1")
         assert flows.calls == []
 
@@ -157,14 +170,16 @@ class Handler:
 
     def __init__(self) -> None:
         self.plan: dict[str, Any] = {}
+        self.asked: list[str] = []
 
     def _ask(self, flow: str) -> str:
+        self.asked.append(flow)
         answer = self.plan.get(flow, f"{flow} is done")
         if isinstance(answer, BaseException):
             raise answer
         return str(answer)
 
-    cancel = revert = resume = _ask
+    cancel = revert = resume = retry = check = _ask
 
 
 class TestPoller:
@@ -180,10 +195,14 @@ class TestPoller:
         made.close()
 
     @pytest.fixture
-    def planned(self, journal: Journal) -> Iterator[Handler]:
+    def draining(self) -> threading.Event:
+        return threading.Event()
+
+    @pytest.fixture
+    def planned(self, journal: Journal, draining: threading.Event) -> Iterator[Handler]:
         """The handler of a poller that runs."""
         stopping, handler = threading.Event(), Handler()
-        RequestPoller(journal, SLOT, handler, stopping, threading.Event(), NO_MESSAGES).start()  # type: ignore[arg-type]
+        RequestPoller(journal, SLOT, handler, stopping, draining, handler).start()  # type: ignore[arg-type]
         yield handler
         stopping.set()
         for thread in threading.enumerate():
@@ -195,7 +214,7 @@ class TestPoller:
         until(lambda: journal.requests.answer_of(request), 30, "an answer")
         return journal.requests.answer_of(request)
 
-    @pytest.mark.parametrize("action", ["cancel", "revert", "resume"])
+    @pytest.mark.parametrize("action", ["cancel", "revert", "resume", "retry", "check"])
     def test_a_request_is_answered(self, journal, planned, action):
         found = self.answer(journal, action)
 
@@ -214,6 +233,45 @@ class TestPoller:
         found = self.answer(journal, "explode")
 
         assert not found.done and "does not know the request explode" in found.text
+
+    def test_a_drain_is_answered_before_the_process_gives_its_work_up(
+        self, journal, planned, draining, monkeypatch
+    ):
+        answer, early = journal.requests.answer, []
+
+        def watched(*args: Any) -> None:
+            early.append(draining.is_set())
+            answer(*args)
+
+        monkeypatch.setattr(journal.requests, "answer", watched)
+        self.answer(journal, "cancel")
+        found = self.answer(journal, DRAIN)
+
+        assert (found.done, found.text) == (True, f"{SLOT} stops its work")
+        assert draining.wait(30)
+        assert early == [False, False]
+
+    def test_a_request_is_carried_out_once_however_often_its_result_is_written(
+        self, journal, planned, monkeypatch
+    ):
+        answer, failures = journal.requests.answer, iter([JournalError("away")] * 3)
+
+        def failing(*args: Any) -> None:
+            for failure in failures:
+                raise failure
+            answer(*args)
+
+        monkeypatch.setattr(journal.requests, "answer", failing)
+        found = self.answer(journal, "cancel")
+
+        assert (found.done, found.text) == (True, "f1 is done")
+        assert planned.asked == ["f1"]
+
+    def test_withdrawn_messages_are_removed(self, journal, planned, monkeypatch):
+        removed = threading.Event()
+        monkeypatch.setattr(journal.insertions, "remove_withdrawn", removed.set)
+
+        assert removed.wait(30)
 
     def test_another_slots_requests_are_left_to_it(self, journal, planned):
         theirs = journal.requests.ask("h1@b1/1", "f1", "cancel")
