@@ -87,7 +87,7 @@ class Nova(ComputeService):
         answer = self._request(context, "POST", path, body, version, retries=_RETRIES)
         for result in _events(answer):
             if result.get("code") != 200:
-                LOG.warning("Nova did not pass %s on: %s", name, result)
+                LOG.warning("Nova did not accept the event %s: %s", name, result)
 
     def _request(
         self, context: Any, method: str, path: str, body: Any, version: str, *, retries: int

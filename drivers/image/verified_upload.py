@@ -60,7 +60,9 @@ def send(
         found = known.get(sent.hash_field)
         text = f"{known.get('status')}, {known.get('size')} bytes, {found}"
         wanted = f"{sent.size} bytes, {sent.hash.hexdigest()}"
-        raise ImageCopyFailure(f"image {image['id']} did not arrive: it is {text}; {wanted}")
+        raise ImageCopyFailure(
+            f"image {image['id']} did not arrive as it was sent: it has {text}; sent were {wanted}"
+        )
 
 
 def _has_holes(source: BlockFile) -> bool:

@@ -282,7 +282,7 @@ def flow() -> linear_flow.Flow:
 def require_in_this_store(ctx: BackupContext, backup: Record) -> None:
     """:raises InvalidBackup: it was kept by another driver than ours."""
     if not ctx.backend.is_this_store(backup.service):
-        text = f"was kept by {backup.service}, this service keeps with {ctx.backend.service}"
+        text = f"was stored by {backup.service}, and this service has {ctx.backend.service}"
         raise InvalidBackup(f"backup {backup.id} {text}")
 
 

@@ -73,7 +73,9 @@ def model_update(
         LOG.warning("%s named the status %s; the operation decides it", who, status)
     owned = _WORKER_COLUMNS - ({"host"} if _is_another_pool(update, resource) else set())
     if stolen := sorted(update.keys() & owned):
-        raise DriverReturnedRubbish(f"{who} returned {', '.join(stolen)}: not the driver's to set")
+        raise DriverReturnedRubbish(
+            f"{who} returned {', '.join(stolen)}: columns that a driver must not set"
+        )
     _require_own_names(update, {None, resource.id, resource.get("_name_id"), *names}, who)
     return update
 

@@ -291,7 +291,7 @@ def _end_replication(ctx: HostContext, group: Record) -> None:
 def _end_failover(ctx: HostContext) -> None:
     left = ctx.service.get().replication_status in SERVICE.during
     if left and ctx.backend.name not in ctx.operations.in_progress():
-        LOG.warning("a failover of %s was left by another service", ctx.backend.host)
+        LOG.warning("a failover of %s was left unfinished by another service", ctx.backend.host)
         write_everywhere(ctx, disabled=True, replication_status=SERVICE.failed)
 
 

@@ -56,7 +56,9 @@ class BeginUpload(lifecycle.BeginVolumeOperation):
 
     def reopen(self, ctx: VolumeContext, args: Mapping[str, Any]) -> None:
         """Refuse: the image is gone."""
-        raise InvalidInput(f"volume {args['volume_id']}: upload it to another image")
+        raise InvalidInput(
+            f"volume {args['volume_id']}: its image is gone, upload it to another one"
+        )
 
     def revert(  # type: ignore[override]
         self,

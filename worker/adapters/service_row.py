@@ -296,8 +296,8 @@ class RemoteFailovers:
         except NotImplementedError:
             self._renew(target)
         except Exception as error:
-            LOG.exception("the driver did not take a failover over: %s", error)
-            reason = "the driver did not take a failover over, see the log"
+            LOG.exception("the driver could not follow a failover: %s", error)
+            reason = "the driver could not follow a failover, see the log"
             failed = failover.FOLLOWED.failed
             self._row.update(disabled=True, disabled_reason=reason, replication_status=failed)
 

@@ -148,7 +148,7 @@ class Dispatcher:
         try:
             major, minor = _version(str(text))
         except ValueError:
-            raise UnsupportedVersion(f"{method} has the version {text!r}") from None
+            raise UnsupportedVersion(f"{method} has {text!r}, which is no version") from None
         ours = f"{self._ours[0]}.{self._ours[1]}"
         if major != self._ours[0] or minor > self._ours[1]:
             raise UnsupportedVersion(f"{method} needs version {text}, ours is {ours}")

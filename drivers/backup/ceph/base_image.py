@@ -196,7 +196,7 @@ class BaseImages:
     def backups(self) -> Iterator[str]:
         """Yield the ids of the backups in the pool.
 
-        :raises NotImplementedError: there is an image that does not tell of which backup it is.
+        :raises NotImplementedError: there is an image that does not name its backup.
         """
         for name in self._rbd.RBD().list(self.pool.context):
             if not image_names.is_base(name):
@@ -204,7 +204,7 @@ class BaseImages:
             ids = [image_names.backup_of(one) for one in self.snapshots(name) or ()]
             found = {one for one in ids if one is not None}
             if not found and (owner := image_names.owner_of(name)) is None:
-                text = f"image {self.pool.name}/{name} does not tell of which backup it is"
+                text = f"image {self.pool.name}/{name} does not name its backup"
                 raise NotImplementedError(text)
             if not found and self.pool.read(f"backup.{owner}.meta") is not None:
                 found = {str(owner)}

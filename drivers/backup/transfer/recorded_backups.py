@@ -145,8 +145,10 @@ def parent_of(backup: Record) -> Record | None:
         text = f"its parent {parent.id} is of volume {parent.volume_id}"
         raise BackupDriverException(f"backup {backup.id} cannot be incremental: {text}")
     if parent.size != backup.size:
-        sizes = f"{parent.size} GiB, not the {backup.size} of backup {backup.id}"
-        LOG.warning("backup %s has %s, which becomes a full one", parent.id, sizes)
+        sizes = f"{parent.size} GiB, not {backup.size}"
+        LOG.warning(
+            "backup %s becomes a full one: its parent %s has %s", backup.id, parent.id, sizes
+        )
         return None
     return parent
 

@@ -97,7 +97,7 @@ class CertificateCheck(SignatureCheck):
         try:
             key = load(certificate).public_key()
         except Exception as error:
-            raise self._refusal("its certificate is none") from error
+            raise self._refusal("its certificate cannot be read") from error
         wanted = {
             _RSA: isinstance(key, parts.rsa.RSAPublicKey),
             _DSA: isinstance(key, parts.dsa.DSAPublicKey),

@@ -322,7 +322,7 @@ class TestDelete:
         scripted.records.backups.update(backup.id, status="deleting", service="elsewhere")
         scripted.cast_backup("delete_backup", backup=backup)
         row = scripted.wait_status(backup, "error")
-        assert row is not None and "was kept by elsewhere" in row.fail_reason
+        assert row is not None and "was stored by elsewhere" in row.fail_reason
 
 
 class TestTheRest:

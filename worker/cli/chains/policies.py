@@ -167,7 +167,9 @@ def _schedule(entry: Mapping[str, Any]) -> Schedule | None:
             raise ValueError(f"{extra[0]} needs every")
         return None
     if "jitter" in entry and "window" not in entry:
-        raise ValueError("jitter needs a window, from the begin of which it spreads the volumes")
+        raise ValueError(
+            "jitter needs a window: it spreads the volumes from the begin of the window"
+        )
     window = schedule.window(entry["window"]) if "window" in entry else None
     jitter = schedule.span(entry["jitter"]) if "jitter" in entry else datetime.timedelta()
     if window is not None and jitter + schedule.LEFT > window.length:

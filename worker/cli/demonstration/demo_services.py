@@ -297,6 +297,6 @@ def _configuration(folder: Path) -> cfg.ConfigOpts:
     conf = config.load([f"--config-file={place}", f"--config-dir={empty}"], prog="holdfast")
     for url in (conf.database.connection, conf.journal.connection, conf.coordination.backend_url):
         if str(folder) not in url:
-            raise CommandError("the environment sets options of Holdfast: the demo will not run")
+            raise CommandError("the environment sets options of Holdfast: unset them for the demo")
     state_path.prepare(conf)
     return conf

@@ -75,5 +75,7 @@ class LogLevels(Outcomes):
             binaries = [name for name in binaries if name == options.binary]
         require_any(binaries, f"service {options.host}; see: holdfast service list")
         if len(binaries) > 1:
-            raise CommandError(f"{options.host} has {' and '.join(binaries)}: add --binary")
+            raise CommandError(
+                f"{options.host} has {' and '.join(binaries)}: choose one with --binary"
+            )
         return str(binaries[0])

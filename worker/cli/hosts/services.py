@@ -44,7 +44,9 @@ class _OnService(Outcomes):
         found = list(rows.list(host=options.host, **named))
         require_any(found, f"service {options.host}; see: holdfast service list")
         if len(binaries := sorted({row.binary for row in found})) > 1:
-            raise CommandError(f"{options.host} has {' and '.join(binaries)}: add --binary")
+            raise CommandError(
+                f"{options.host} has {' and '.join(binaries)}: choose one with --binary"
+            )
         return found
 
     def _change(self, options: argparse.Namespace, found: list[Record], **columns: Any) -> None:
@@ -68,7 +70,9 @@ class Enable(_OnService):
         found = self.services(parsed_args)
         if frozen := [row.host for row in found if row.frozen]:
             advice = f"thaw it: holdfast host thaw {frozen[0]}"
-            raise CommandError(f"{frozen[0]} is frozen, which its driver knows; {advice}")
+            raise CommandError(
+                f"{frozen[0]} is frozen, and its driver was notified of it; {advice}"
+            )
         self._change(parsed_args, found, disabled=False, disabled_reason=None)
         return self.table(parsed_args, [_row(one, "enabled", "") for one in found])
 

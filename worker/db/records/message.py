@@ -52,7 +52,9 @@ class Messages:
         """Insert a message; without a project no user could read it, so none is written."""
         project_id = request.project_id or resource.project_id
         if not project_id:
-            LOG.warning("no message about %s %s: no project", resource.kind, resource.id)
+            LOG.warning(
+                "no user message about %s %s: its project is unknown", resource.kind, resource.id
+            )
             return
         at = now()
         values: dict[str, Any] = {
@@ -75,7 +77,7 @@ class Messages:
             pass  # the id is new: the message that has it is this one, whose answer was lost
         except (ValueError, db_exception.DBError) as error:
             # An operation that fails must not be kept from its status by its message.
-            LOG.error("no message about %s %s: %s", resource.kind, resource.id, error)
+            LOG.error("no user message about %s %s: %s", resource.kind, resource.id, error)
 
     def list(self) -> Sequence[Record]:
         """Return all messages, the newest first."""

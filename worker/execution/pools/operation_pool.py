@@ -331,7 +331,7 @@ class OperationPool:
             with _bound(run), self._queue.held(ticket) as run.locks:
                 waits_for = self._execute(run).waits_for
         except RunInterrupted as error:
-            LOG.warning("an operation waits for the next start: %s", error)
+            LOG.warning("an operation is not run before the next start: %s", error)
         except BaseException:
             LOG.exception("an operation ended in an unexpected error; it is resumed at a start")
         finally:
@@ -352,7 +352,7 @@ class OperationPool:
             following = self._deferred.next_attempt(run)
         except BaseException as error:
             if isinstance(error, RunInterrupted):
-                LOG.warning("an operation waits for the next start: %s", error)
+                LOG.warning("an operation is not run before the next start: %s", error)
             else:
                 LOG.exception("%s cannot wait for another one; it is resumed at a start", run)
             self._queue.leave(ticket)

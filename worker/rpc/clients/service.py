@@ -143,7 +143,7 @@ class ServiceClient(abc.ABC):
 
     def _encoded(self, name: str, value: Any) -> Any:
         if isinstance(value, Record) and name not in self.encoders:
-            raise ValueError(f"no object is named {name} is made of a {value.kind}")
+            raise ValueError(f"the argument {name} takes no record of a {value.kind}")
         value = codec.raw(value)
         if name in self.encoders and isinstance(value, Mapping) and not codec.is_object(value):
             return self.encoders[name](value, self._object_version)

@@ -137,7 +137,9 @@ class TestCheck:
 
     @pytest.mark.parametrize("data", [b"", b"x", b"-----BEGIN CERTIFICATE-----\nx"])
     def test_a_certificate_that_is_none(self, signer: Signer, data: bytes) -> None:
-        with pytest.raises(ImageSignatureVerificationException, match="its certificate is none"):
+        with pytest.raises(
+            ImageSignatureVerificationException, match="its certificate cannot be read"
+        ):
             CertificateCheck("image i1", signer.properties(DATA), data)
 
 

@@ -22,7 +22,9 @@ def test_driver_moves_a_volume_to_another_pool_of_its_backend() -> None:
     "host", ["node@array", "node@array#", "other@array#fast", "node@array2#fast", None, 7]
 )
 def test_driver_moves_no_volume_to_another_backend(host: object) -> None:
-    with pytest.raises(DriverReturnedRubbish, match="returned host: not the driver's to set"):
+    with pytest.raises(
+        DriverReturnedRubbish, match="returned host: columns that a driver must not set"
+    ):
         driver_contract.model_update({"host": host}, VOLUME, "create_volume")
 
 

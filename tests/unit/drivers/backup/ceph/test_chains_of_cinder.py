@@ -253,5 +253,5 @@ class TestDeletion:
 
     def test_a_list_that_would_not_be_complete_is_none(self, cloud):
         of_snapshot(cloud)
-        with pytest.raises(NotImplementedError, match=r"\.backup\.base does not tell"):
+        with pytest.raises(NotImplementedError, match=r"\.backup\.base does not name"):
             list(cloud.driver().list_backups([]))
