@@ -14,6 +14,7 @@ import pytest
 from oslo_utils import timeutils
 
 from drivers.interface.records import Record
+from drivers.interface.volume import ZEROED
 from flows.errors import InvalidVolume, ProcessStopping, ServiceRefused, ServiceUnreachable
 from worker.adapters import remote_services
 from worker.adapters.remote_services import (
@@ -376,3 +377,36 @@ class TestScheduler:
         RemoteScheduler(client, threading.Event()).create_volume(REQUEST, VOLUME, {}, {"retry": {}})
 
         assert sent == [(REQUEST, VOLUME, {}, {"retry": {}})] * 2
+
+
+class TestZeros:
+    """A restore leaves zeros out only where a service says that new volumes have none but these."""
+
+    @pytest.mark.parametrize(
+        ("answer", "zero"),
+        [
+            ({ZEROED: True}, True),
+            ({ZEROED: False}, False),
+            ({ZEROED: "True"}, False),
+            ({}, False),
+            (None, False),
+            ("rubbish", False),
+        ],
+    )
+    def test_only_a_clear_answer_counts(self, services, client, answer, zero):
+        client.answers = [answer]
+
+        assert services.new_volumes_are_zero(REQUEST, VOLUME) is zero
+        assert client.sent == [("h1@b1#p", "get_capabilities", {"discover": False})]
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            oslo_messaging.RemoteError("DriverNotInitialized", "down"),
+            oslo_messaging.MessagingTimeout("no reply"),
+        ],
+    )
+    def test_a_service_that_does_not_answer_is_no_failure(self, services, client, error):
+        client.answers = [error] * TRIES
+
+        assert services.new_volumes_are_zero(REQUEST, VOLUME) is False
