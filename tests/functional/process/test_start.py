@@ -206,7 +206,7 @@ def test_a_bus_that_refuses_the_service_is_waited_for(
 
     assert service.stop(40) == 0
     log = service.text()
-    assert log.count("the message bus refuses this service") <= 2  # servers
+    assert log.count("ERROR worker.rpc.server [-] the message bus refuses this") <= 2  # servers
     assert f"waits for it: {service.config}:" in log
     assert "Traceback" not in log
 
