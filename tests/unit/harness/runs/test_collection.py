@@ -16,14 +16,14 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 FOLDERS = [
     *("tests/cluster", "tests/faults", "tests/hostile", "tests/functional"),
     *("tests/unit", "tests/conformance"),
 ]
 """Those of plain tox."""
 
-_OTHER = "tests.unit.harness.other_order"
+_OTHER = "tests.unit.harness.runs.other_order"
 
 _FAULTY = """\
 import os, random, time
