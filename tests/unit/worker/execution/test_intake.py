@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 import time
@@ -32,6 +33,7 @@ class Parts:
 
     :ivar dispatched: the value that the dispatcher returns, or the error that it raises.
     :ivar accepted: answers of the journal, in order; None for an id that it has already.
+    :ivar refusals: errors of the journal for rejected messages, in order.
     :ivar outcome: the end of an operation that is run for a call.
     :ivar room: whether operations are admitted, and calls begun.
     """
@@ -39,6 +41,7 @@ class Parts:
     def __init__(self) -> None:
         self.dispatched: Any = OPERATION
         self.accepted: list[Any] = ["detail"]
+        self.refusals: list[BaseException] = []
         self.outcome: Any = Outcome("done", result="answer")
         self.events: list[tuple[Any, ...]] = []
         self.replies: list[tuple[Any, BaseException | None]] = []
@@ -51,7 +54,7 @@ class Parts:
             SimpleNamespace(  # type: ignore[arg-type]
                 accept=self._accept, accept_together=self._accept_together
             ),
-            SimpleNamespace(until_available=lambda work: work()),  # type: ignore[arg-type]
+            SimpleNamespace(until_available=self._until_available),  # type: ignore[arg-type]
             SimpleNamespace(  # type: ignore[arg-type]
                 admits=lambda _operation, _others, _ahead: self.admits,
                 capacity_freed=threading.Event(),
@@ -60,12 +63,23 @@ class Parts:
                 calls=SimpleNamespace(start=self._start_call, run=self._run_call),
             ),
             SimpleNamespace(  # type: ignore[arg-type]
-                message=lambda _m, _c, error: self.events.append(("rejected", str(error))),
+                message=self._reject,
                 unreadable=lambda body, error: self.events.append(("unreadable", body, error)),
             ),
             slot="h1@b1/0",
             stopping=threading.Event(),
         )
+
+    @staticmethod
+    def _until_available(work: Callable[[], Any]) -> Any:
+        while True:
+            with contextlib.suppress(JournalUnavailable):
+                return work()
+
+    def _reject(self, _message: Any, _context: Any, error: Exception, must: bool = False) -> None:
+        if must and self.refusals:
+            raise self.refusals.pop(0)
+        self.events.append(("rejected", str(error)))
 
     def _dispatch(self, message: Any, context: Any) -> Any:
         if isinstance(self.dispatched, BaseException):
@@ -179,6 +193,17 @@ class TestCast:
         [(kind, text), last] = parts.events
         assert kind == "rejected" and "no" in text and last == ACKNOWLEDGED
 
+    @pytest.mark.parametrize("refusals", [0, 2])
+    def test_one_that_the_journal_refuses_is_rejected_as_soon_as_that_can_be_stored(
+        self, parts, refusals
+    ):
+        parts.accepted = [JournalRefused("too large")]
+        parts.refusals = [JournalRefused("no such table")] * refusals
+        parts.cast()
+
+        assert parts.events == [("accept", "id-1"), ("rejected", "too large"), ACKNOWLEDGED]
+        assert parts.refusals == []
+
     def test_one_that_the_journal_does_not_take_stays_with_the_broker(self, parts):
         parts.accepted = [ProcessStopping("the process is stopping")]
 
@@ -261,12 +286,13 @@ class TestCall:
         assert parts.call() == {"a": 1}
         assert parts.events == []
 
-    def test_a_bad_message_is_the_callers_error(self, parts):
+    def test_a_bad_message_is_the_callers_error(self, parts, caplog):
         parts.dispatched = BadMessage("volume is missing")
 
         with pytest.raises(BadMessage, match="volume is missing"):
             parts.call()
         assert parts.events == []
+        assert "call refused: volume is missing" in caplog.messages
 
     def test_one_too_many_is_refused(self, parts):
         parts.admits = False
