@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import threading
@@ -84,6 +85,8 @@ class Connection:
             channel=self.channel,
             _consumers=self._consumers,
             _new_tags=self._new_tags,
+            _active_tags={"q": 1},
+            _tags=itertools.count(2),
             connection=self,
         )
         self.listener: Any = None
@@ -322,7 +325,9 @@ class TestFetchedAhead:
 
         self.deliver(ahead, 2, 3)
         assert ahead.conn.prefetched == [6]
-        assert ahead.conn.cancelled == [1] and ahead.conn.connection._new_tags == {1}
+        assert ahead.conn.cancelled == [1] and ahead.conn.connection._new_tags == {2}
+        assert ahead.conn.connection._active_tags == {"q": 2}
+        assert list(ahead.conn._consumers.values()) == [2]
         assert ahead.conn.collected == 0
 
     def test_not_where_one_was_delivered_before(self, ahead: Bench) -> None:

@@ -231,7 +231,19 @@ class Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - whatever ends a channel
             self.reconnect(f"its consumers could not be replaced: {error}")
         else:
-            connection._new_tags = set(connection._consumers.values())
+            for consumer in connection._consumers:
+                self._renumber(connection, consumer)
+
+    @staticmethod
+    def _renumber(connection: Any, consumer: Any) -> None:
+        """Have a consumer declared again, under another tag.
+
+        A quorum queue of RabbitMQ 3.10 takes a consumer with the tag of one that was cancelled, and
+        of which messages are not acknowledged, for that one; the channel ends with INTERNAL_ERROR.
+        """
+        tag = next(connection._tags)
+        connection._consumers[consumer] = connection._active_tags[consumer.queue_name] = tag
+        connection._new_tags.add(tag)
 
     def _keep_consuming(self) -> None:
         """Note that the thread lives; reconnect where that was requested or consumers are gone."""

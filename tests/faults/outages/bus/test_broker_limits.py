@@ -24,6 +24,9 @@ HEARTBEAT = 2
 
 BUS = {"heartbeat_timeout_threshold": HEARTBEAT}
 
+FLOOD = 300
+"""Casts of a flood, more than the 256 that are fetched at first."""
+
 ACK_TIMEOUT = 2000
 """Milliseconds in which a consumer must acknowledge."""
 
@@ -132,6 +135,40 @@ def test_restarts_do_not_use_up_the_delivery_limit(
     for volume in volumes:
         cloud.wait_status(volume, "available")
     cloud.close()
+
+
+@pytest.mark.parametrize("durable", ["rabbit_quorum_queue", "amqp_durable_queues"], indirect=True)
+def test_a_flood_is_fetched_further_ahead_on_one_connection(
+    volume_service: Callable[..., Service],
+    rabbit_url: str,
+    broker: Broker,
+    gate: Path,
+    tmp_path: Path,
+    durable: dict[str, Any],
+) -> None:
+    options = {"executor_thread_pool_size": 1, "waiting_operations_max": 1}
+    database = f"sqlite:///{tmp_path / 'cinder.sqlite'}"
+    cloud = Cloud(volume_service, rabbit_url, database, tmp_path, DEFAULT=options, **durable)
+    cloud.script.plan(create_volume={"wait_for": str(gate)})
+    cloud.service.start()
+    volumes = [cloud.volume() for _ in range(FLOOD)]
+    for volume in volumes:
+        cloud.cast("create_volume", volume=volume)
+    until(lambda: unacknowledged(broker, rabbit_url) == FLOOD - 2, 120, "all to be fetched")
+    gate.touch()
+    for volume in volumes:
+        cloud.wait_status(volume, "available")
+    cloud.close()
+
+    assert "INTERNAL_ERROR" not in cloud.service.text()
+    assert "Traceback" not in cloud.service.text()
+
+
+def unacknowledged(broker: Broker, url: str) -> int:
+    """Return how many messages of all queues were delivered and are not acknowledged."""
+    vhost = url.rpartition("/")[2]
+    counts = broker.ctl("list_queues", "-p", vhost, "messages_unacknowledged", "--no-table-headers")
+    return sum(int(count) for count in counts.split() if count.isdigit())
 
 
 class Caller:
