@@ -55,6 +55,8 @@ def test_a_required_field_that_is_missing_is_logged(check, caplog, field):
         ("reserved_percentage", -1),
         ("multiattach", "maybe"),
         ("multiattach", 1),
+        ("new_volumes_are_zero", "True"),
+        ("new_volumes_are_zero", 1),
         ("max_over_subscription_ratio", "many"),
         ("max_over_subscription_ratio", "-2"),
         ("total_volumes", 1.5),
