@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import os
+import signal
 import sys
 from importlib import metadata
 from typing import Any
@@ -19,6 +21,9 @@ from cliff.help import HelpExit  # isort: skip
 from worker import file_modes
 from worker.cli.output.printable_errors import PrintableFormatter, with_printable_errors
 from worker.printable import printable
+
+_CLOSED = 128 + signal.SIGPIPE
+"""The exit status of a command whose output was closed, as a shell has it."""
 
 
 class Holdfast(App):
@@ -86,7 +91,25 @@ class Holdfast(App):
 def main(argv: list[str] | None = None) -> int:
     """Run the command line."""
     file_modes.restrict()
-    return int(Holdfast().run(sys.argv[1:] if argv is None else argv))
+    status = int(Holdfast().run(sys.argv[1:] if argv is None else argv))
+    return _flushed(status)
+
+
+def _flushed(status: int) -> int:
+    """Write the rest of the output; return the exit status.
+
+    Python would do it after the end, and print a traceback where it fails.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # the reader has seen enough, as head
+            return status or _CLOSED
+        print(f"{Holdfast.NAME}: the output is not whole: {error.strerror}", file=sys.stderr)
+        return status or 1
+    return status
 
 
 if __name__ == "__main__":
