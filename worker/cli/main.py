@@ -107,7 +107,7 @@ def _flushed(status: int) -> int:
             os.dup2(nothing.fileno(), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):  # the reader has seen enough, as head
             return status or _CLOSED
-        print(f"{Holdfast.NAME}: the output is not whole: {error.strerror}", file=sys.stderr)
+        sys.stderr.write(f"{Holdfast.NAME}: the output is not whole: {error.strerror}\n")
         return status or 1
     return status
 

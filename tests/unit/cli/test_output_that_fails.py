@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Output that nobody reads any more, or that a full disk refuses, at the end of a command."""
+"""Output whose reader has gone, or that a full disk refuses, at the end of a command."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def status(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def closed() -> int:
-    """Return a pipe from which no one reads."""
+    """Return a pipe without a reader."""
     reader, writer = os.pipe()
     os.close(reader)
     return writer
