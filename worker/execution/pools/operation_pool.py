@@ -40,6 +40,7 @@ from worker.execution.pools.pool_limits import (
 from worker.execution.pools.resume_pool import ResumePool
 from worker.execution.pools.resumed_operations import ResumedOperations
 from worker.execution.pools.thread_pool import FairPool, PoolCounts, ThreadPool
+from worker.execution.pools.unended_runs import UnendedRuns
 from worker.execution.resource_queue import ResourceQueue, Ticket
 from worker.execution.retry import JournalRetry
 from worker.execution.runs.operation_run import OperationRun
@@ -124,8 +125,9 @@ class OperationPool:
             slot=slot,
             stopping=stopping,
         )
-        self._guard = threading.Lock()
-        self._runs: dict[str, OperationRun] = {}
+        self._runs = UnendedRuns()
+        self._few = threads // RESERVED_PART
+        """Operations that a project may have in spite of the number and the bytes that wait."""
         self._deferred = DeferredRuns(journal, journal_retry, queue, limits.most)
         self.capacity_freed = threading.Event()
         """Set when an operation that was not admitted may be admitted now."""
@@ -149,19 +151,23 @@ class OperationPool:
         """
         names = {*operation.exclusive, *operation.shared}
         self._refused = True  # first: an end from now on sets ``capacity_freed``
-        pool = self._pool_of(operation)
-        if not pool.has_room(len(ahead)):
+        pool, project = self._pool_of(operation), operation.request.project_id or ""
+        if not (pool.has_room(len(ahead)) or self._has_few(project, ahead)):
             return False
-        if others and not self._queue.is_taken(names):
-            project = operation.request.project_id or ""
-            if pool.is_busy and not pool.executor.begins(project):
-                return False
+        busy = others and not self._queue.is_taken(names) and pool.is_busy
+        if busy and not pool.executor.begins(project):
+            return False
         waiting = self._queue.waiting(names)
         waiting += sum(not names.isdisjoint((*one.exclusive, *one.shared)) for one in ahead)
         if waiting >= self._limits.per_resource:
             return False
         self._refused = False
         return True
+
+    def _has_few(self, project: str, ahead: Sequence[Operation]) -> bool:
+        """Return whether further threads are there for one more operation of a project."""
+        also = sum((one.request.project_id or "") == project for one in ahead)
+        return self._runs.of(project) + also < self._few
 
     def is_busy(self, operation: Operation) -> bool:
         """Return whether an operation works on a resource of another one, or waits for it."""
@@ -197,11 +203,11 @@ class OperationPool:
             if detail is None:
                 return None
             run = OperationRun(operation, detail, is_call=True, locks=locks)
-            self._register(run)
+            self._runs.add(run)
             try:
                 return self._execute(run)
             finally:
-                self._forget(run)
+                self._runs.remove(run)
 
     def call_ended(self) -> None:
         """Note that the turn of a call has ended."""
@@ -216,8 +222,7 @@ class OperationPool:
 
     def runs(self) -> list[OperationRun]:
         """Return the operations that have not ended."""
-        with self._guard:
-            return list(self._runs.values())
+        return self._runs.all()
 
     def held(self) -> set[str]:
         """Return the projects whose operations wait because of the limit of their project."""
@@ -235,7 +240,7 @@ class OperationPool:
 
     def find(self, flow: str) -> OperationRun | None:
         """Return an operation that has not ended."""
-        return self._runs.get(flow)
+        return self._runs.find(flow)
 
     def cancel(self, run: OperationRun, cause: FlowError) -> None:
         """Revert an operation from its next task boundary on."""
@@ -319,7 +324,7 @@ class OperationPool:
             start(self._run_and_leave, run, ticket)
 
         ticket = Ticket(operation.exclusive, operation.shared, begin, run)
-        self._register(run)
+        self._runs.add(run)
         self._queue.enter(ticket)
 
     def _run_and_leave(self, run: OperationRun, ticket: Ticket) -> None:
@@ -337,7 +342,7 @@ class OperationPool:
         finally:
             if waits_for is None:
                 self._queue.leave(ticket)
-                self._forget(run)
+                self._runs.remove(run)
             self._notify_capacity()
             self.start_submitted()  # first: the operation that is waited for may be one of them
         if waits_for is not None:
@@ -356,23 +361,15 @@ class OperationPool:
             else:
                 LOG.exception("%s cannot wait for another one; it is resumed at a start", run)
             self._queue.leave(ticket)
-            self._forget(run)
+            self._runs.remove(run)
             return
         pool = self._pool_of(run.operation)
 
         def start(size: int) -> None:
             self._run_in(pool, size, self._run_and_leave, following, ticket)
 
-        self._register(following)
+        self._runs.add(following)
         self._deferred.wait(following, lock, pool, start)
-
-    def _register(self, run: OperationRun) -> None:
-        with self._guard:
-            self._runs[run.flow] = run
-
-    def _forget(self, run: OperationRun) -> None:
-        with self._guard:
-            self._runs.pop(run.flow, None)
 
     def _execute(self, run: OperationRun) -> Outcome:
         """Run an operation that holds its locks."""

@@ -153,7 +153,9 @@ class Endpoint:
 class Bench:
     """The execution of one process, over a real journal and real locks."""
 
-    def __init__(self, world: World, folder: Path, most_bytes: int = 1 << 20) -> None:
+    def __init__(
+        self, world: World, folder: Path, most_bytes: int = 1 << 20, threads: int = 2
+    ) -> None:
         self.journal = Journal(f"sqlite:///{folder}/journal.sqlite")
         self.journal.upgrade()
         self.locks = Locks(f"file://{folder}", "test")
@@ -174,7 +176,7 @@ class Bench:
             retry,
             ResourceQueue(self.locks, self.stopping),
             slot=SLOT,
-            size=PoolSize(2, data_transfers=1),
+            size=PoolSize(threads, data_transfers=1),
             limits=WaitingLimits(most=4, per_resource=2, most_bytes=most_bytes),
             stopping=self.stopping,
         )
@@ -194,12 +196,15 @@ class Bench:
         self.taken: list[str] = []
         """The casts that were acknowledged."""
 
-    def cast(self, method: str, unique_id: str | None = None, **args: Any) -> str:
+    def cast(
+        self, method: str, unique_id: str | None = None, project: str = "", **args: Any
+    ) -> str:
         """Cast a message and return its unique id, which is the flow's as well."""
         unique_id = unique_id or str(uuid.uuid4())
         message = {"method": method, "version": "3.0", "args": args, "_unique_id": unique_id}
         taken = functools.partial(self.taken.append, unique_id)
-        messages.cast(self.intake, message, {"request_id": "req-1"}, taken)
+        context = {"request_id": "req-1", "project_id": project}
+        messages.cast(self.intake, message, context, taken)
         return unique_id
 
     def reject(self, message: dict[str, Any], context: dict[str, Any]) -> None:
@@ -245,13 +250,13 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def bench_of(tmp_path: Path) -> Iterator[Callable[[int], Bench]]:
+def bench_of(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     """A function that makes a bench whose waiting operations may have so many bytes."""
     made: list[Bench] = []
 
-    def make(most_bytes: int) -> Bench:
+    def make(most_bytes: int, threads: int = 2) -> Bench:
         GATE.reset()
-        made.append(Bench(World(tmp_path), tmp_path, most_bytes))
+        made.append(Bench(World(tmp_path), tmp_path, most_bytes, threads))
         made[0].operations.resumed.start()
         return made[0]
 
@@ -436,7 +441,7 @@ class TestLanes:
         for flow in flows:
             bench.ended(flow)
 
-    def test_no_more_bytes_wait_than_the_limit(self, bench_of: Callable[[int], Bench]) -> None:
+    def test_no_more_bytes_wait_than_the_limit(self, bench_of: Callable[..., Bench]) -> None:
         bench, large = bench_of(60_000), random.Random(1).randbytes(30_000).hex()
         gates = [GATE.hold(name) for name in ("a0", "a1")]
         running = [bench.cast("note", name=name, volume=name) for name in ("a0", "a1")]
@@ -450,6 +455,25 @@ class TestLanes:
 
         for flow in flows:
             bench.ended(flow)
+
+    def test_a_project_without_operations_exceeds_the_limits_by_a_few(
+        self, bench_of: Callable[..., Bench]
+    ) -> None:
+        bench = bench_of(1 << 20, 8)  # one further thread, and four may wait
+        gates = [GATE.hold(f"a{n}") for n in range(8)]
+        flood = [bench.cast("note", project="p1", name=f"a{n}", volume=f"v{n}") for n in range(15)]
+        slow = dict(bench.operations.threads())["casts"]
+        until(lambda: bench.intake._casts.process() or slow.counts[:2] == (8, 4))
+        assert bench.taken == flood[:12]
+
+        few = [bench.cast("note", project="p2", name=f"b{n}", volume=f"w{n}") for n in range(2)]
+        assert bench.taken == [*flood[:12], few[0]]
+        for gate in gates:
+            gate.set()
+        until(lambda: bench.intake._casts.process() or bench.intake.is_empty)
+        for flow in [*flood, *few]:
+            bench.ended(flow)
+        until(lambda: not bench.operations.runs() and not bench.operations._runs.of("p1"))
 
     def test_one_that_was_packed_runs_with_its_arguments(self, bench: Bench) -> None:
         go = GATE.hold("a")
@@ -511,7 +535,7 @@ class TestCalls:
 
         assert [answer(reply) for reply in waiting] == ["V1"] * 3
 
-    def test_too_many_bytes_that_wait_are_refused(self, bench_of: Callable[[int], Bench]) -> None:
+    def test_too_many_bytes_that_wait_are_refused(self, bench_of: Callable[..., Bench]) -> None:
         bench = bench_of(100)
         go = GATE.hold("v1")
         bench.cast("note", name="v1")
