@@ -46,26 +46,34 @@ def loop_mount(make: list[str], scratch: Path) -> Iterator[Path]:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
         if done.returncode:
             missing(f"{command[0]} failed: {done.stderr.strip()}")
-    watcher = _unmounter(target, image)
+    mount = Mount(target, image)
     try:
         yield target
     finally:
-        watcher.communicate(b"\n", timeout=120)
-        if watcher.returncode:
-            raise RuntimeError(f"{target} was not unmounted")
+        mount.close()
 
 
-def _unmounter(target: Path, image: Path) -> subprocess.Popen[bytes]:
-    """Return a process that unmounts a file system at a line of input, or when this process ends.
+class Mount:
+    """A mounted file system, which does not outlive this process.
 
-    Lazily: a driver that a failed test still refers to holds its directory open.
+    :param files: are removed together with it.
     """
-    script = 'read -r _; umount --lazy "$1" && rm -f "$2"'
-    return subprocess.Popen(
-        ["/bin/sh", "-c", script, "unmount", str(target), str(image)],
-        stdin=subprocess.PIPE,
-        start_new_session=True,
-    )
+
+    def __init__(self, target: Path, *files: Path) -> None:
+        self._target = target
+        # Lazily: a driver that a failed test still refers to holds its directory open.
+        script = 'read -r _; umount --lazy "$1" && shift && rm -f "$@"'
+        self._watcher = subprocess.Popen(
+            ["/bin/sh", "-c", script, "unmount", *map(str, (target, *files))],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def close(self) -> None:
+        """Unmount it."""
+        self._watcher.communicate(b"\n", timeout=120)
+        if self._watcher.returncode:
+            raise RuntimeError(f"{self._target} was not unmounted")
 
 
 @contextmanager

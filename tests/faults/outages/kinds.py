@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.conformance.places import Mount
 from tests.faults.outages.proxy import Link
 from tests.servers import Broker, Process, Server
 
@@ -127,6 +128,7 @@ class SmallDisk:
         place.mkdir(parents=True, exist_ok=True)
         options = f"size={mebibytes}m"
         subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(place)], check=True)
+        self._mount = Mount(place)
 
     @staticmethod
     def possible() -> bool:
@@ -148,4 +150,4 @@ class SmallDisk:
 
     def close(self) -> None:
         """Unmount it, also while files in it are open."""
-        subprocess.run(["umount", "--lazy", str(self.place)], check=True)
+        self._mount.close()

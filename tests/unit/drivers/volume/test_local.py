@@ -23,7 +23,7 @@ from drivers.volume import in_use
 from drivers.volume.capacity import report
 from drivers.volume.local import LocalDriver
 from tests.conformance.backend import HOST, Backend, configuration
-from tests.conformance.places import missing, require_programs
+from tests.conformance.places import Mount, missing, require_programs
 from tests.reading import part
 
 
@@ -193,6 +193,7 @@ class TestFailures:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             missing(f"mount failed: {done.stderr.strip()}")
+        mount = Mount(place)
         try:
             backend = Backend(LocalDriver, {"local_path": str(place)})
             source, clone = backend.created(), backend.volume()
@@ -203,7 +204,7 @@ class TestFailures:
 
             assert everything(place) == [source.name]
         finally:
-            subprocess.run(["umount", "--lazy", str(place)], check=True)
+            mount.close()
 
     def test_source_larger_than_the_volume_is_not_cut(self, backend, driver, place):
         source = backend.created(2)
