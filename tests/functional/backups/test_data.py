@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -287,8 +286,7 @@ class TestInterruption:
         cloud = slow_cloud
         backup = cloud.made(cloud.filled(29))
         target = cloud.filled(30)
-        cloud.restore(backup, target)
-        time.sleep(0.5)
+        begin_restore(cloud, backup, target)
         cloud.records.backups.update(backup.id, status="available")
         cloud.wait_status(target, "error")
         assert cloud.status(backup) == "available"
@@ -319,12 +317,19 @@ class TestInterruption:
         assert row is not None and len(before) < row.object_count
         assert {path: identity(path) for path in before} == before
         target = cloud.filled(32)
-        cloud.restore(backup, target)
-        time.sleep(0.7)
+        begin_restore(cloud, backup, target)
         cloud.backup_service.kill()
         cloud.backup_service.start()
         cloud.wait_status(target, "available")
         assert cloud.same(volume, target)
+
+
+def begin_restore(cloud: BackupCloud, backup: Record, target: Record) -> None:
+    """Have a backup restored, and wait until the first data is written."""
+    path = Path(cloud.path(target))
+    before = path.stat().st_mtime_ns
+    cloud.restore(backup, target)
+    until(lambda: path.stat().st_mtime_ns != before, 60, "the restore to write")
 
 
 def durable(cloud: BackupCloud, backup: Record) -> dict[Path, tuple[int, int]]:
