@@ -37,6 +37,7 @@ from worker.execution.pools.pool_limits import PoolSize
 from worker.execution.rejections.rejected import RejectedMessages
 from worker.execution.resource_queue import ResourceQueue
 from worker.execution.retry import JournalRetry
+from worker.execution.slot_journal import SlotJournal
 from worker.execution.timeouts import OperationTimeouts
 from worker.journal.journal import Journal
 from worker.locks import Locks
@@ -105,16 +106,14 @@ class Service:
         self.images, self.scheduler = Images(), Noted()
         self.options = Options()
         self.stopping = threading.Event()
-        retry = JournalRetry(self.stopping)
-        self.executor = self._executor(retry)
-        self.operations = self._operations(retry)
+        own = SlotJournal(self.journal, JournalRetry(self.stopping), self.slot)
+        self.executor = self._executor(own)
+        self.operations = self._operations(own)
         self.intake = Intake(
             volume_dispatcher(self.host) if self.kind == "volume" else backup_dispatcher(),
-            self.journal,
-            retry,
+            own,
             self.operations,
-            RejectedMessages(self.journal, retry, lambda: 0),
-            slot=self.slot,
+            RejectedMessages(own, lambda: 0),
             stopping=self.stopping,
         )
 
@@ -170,23 +169,21 @@ class Service:
     def close(self) -> None:
         self.operations.stop(0.0)
 
-    def _executor(self, retry: JournalRetry) -> Executor:
+    def _executor(self, own: SlotJournal) -> Executor:
         return Executor(
-            self.journal,
-            retry,
+            own.journal,
+            own.retry,
             self._context if self.kind == "volume" else self._backup_context,
             Limiter(),
             max_resumes=lambda: MAX_RESUMES,
             timeouts=OperationTimeouts(),
         )
 
-    def _operations(self, retry: JournalRetry) -> OperationPool:
+    def _operations(self, own: SlotJournal) -> OperationPool:
         return OperationPool(
             self.executor,
-            self.journal,
-            retry,
+            own,
             ResourceQueue(self.databases.locks, self.stopping),
-            slot=self.slot,
             size=PoolSize(1),
             stopping=self.stopping,
         )

@@ -19,9 +19,8 @@ from drivers.interface.records import Record
 from flows.volume.image_cache import evict, fill
 from worker.endpoints.arguments import volume_lock
 from worker.execution.resource_queue import ResourceQueue, Ticket
-from worker.execution.retry import JournalRetry
+from worker.execution.slot_journal import SlotJournal
 from worker.journal.entries.in_progress import MOST, UNFINISHED, ids_of
-from worker.journal.journal import Journal
 from worker.rpc import objects
 from worker.rpc.dispatch import Dispatcher
 from worker.rpc.operation import Operation
@@ -32,22 +31,16 @@ class SubmittedOperations:
     """Implements :class:`flows.protocols.service_records.ServiceOperations`.
 
     :param resources: orders the operations.
-    :param slot: the owner of the submitted operations in the journal.
     """
 
     def __init__(
-        self,
-        dispatcher: Dispatcher,
-        journal: Journal,
-        journal_retry: JournalRetry,
-        resources: ResourceQueue,
-        slot: str,
+        self, dispatcher: Dispatcher, journal: SlotJournal, resources: ResourceQueue
     ) -> None:
         self._dispatcher = dispatcher
-        self._journal = journal
-        self._journal_retry = journal_retry
+        self._journal = journal.journal
+        self._until_available = journal.retry.until_available
+        self._slot = journal.slot
         self._resources = resources
-        self._slot = slot
         self._accepted: queue.SimpleQueue[tuple[Operation, FlowDetail]] = queue.SimpleQueue()
         self._guard = threading.Lock()
         self._filling: dict[str, Ticket] = {}
@@ -125,7 +118,7 @@ class SubmittedOperations:
                 self._resources.leave(self._filling.pop(lock))
 
     def _submit(self, unique_id: str, operation: Operation) -> None:
-        detail = self._journal_retry.until_available(
+        detail = self._until_available(
             lambda: self._journal.accept(unique_id, self._slot, operation)
         )
         if detail is not None:

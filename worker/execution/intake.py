@@ -25,9 +25,8 @@ from worker.execution.cast_queue import CastQueue
 from worker.execution.log_limit import LogLimit
 from worker.execution.pools.operation_pool import OperationPool
 from worker.execution.rejections.rejected import RejectedMessages, generated_id
-from worker.execution.retry import JournalRetry
+from worker.execution.slot_journal import SlotJournal
 from worker.journal.errors import JournalError, JournalRefused, JournalUnavailable
-from worker.journal.journal import Journal
 from worker.metrics.definitions import CASTS_ACCEPTED, CASTS_REPEATED
 from worker.metrics.measurements import MEASURED
 from worker.rpc.dispatch import BadMessage, DirectCall, Dispatcher
@@ -43,7 +42,6 @@ UNDECODED_MAX = 64 * units.Mi
 class Intake:
     """Implements :class:`worker.rpc.server.MessageIntake` for one process.
 
-    :param slot: the owner of the accepted flows in the journal.
     :param operations: runs the accepted operations.
     :param rejected: keeps messages that no endpoint accepts.
     """
@@ -51,20 +49,18 @@ class Intake:
     def __init__(
         self,
         dispatcher: Dispatcher,
-        journal: Journal,
-        journal_retry: JournalRetry,
+        journal: SlotJournal,
         operations: OperationPool,
         rejected: RejectedMessages,
         *,
-        slot: str,
         stopping: threading.Event,
     ) -> None:
         self._dispatcher = dispatcher
-        self._journal = journal
-        self._journal_retry = journal_retry
+        self._journal = journal.journal
+        self._until_available = journal.retry.until_available
+        self._slot = journal.slot
         self._operations = operations
         self._rejected = rejected
-        self._slot = slot
         self._log = LogLimit(LOG)
         self._casts = CastQueue(
             self._dispatch,
@@ -163,7 +159,7 @@ class Intake:
         """Journal a cast and start it. :raises ProcessStopping: it is not in the journal."""
         unique_id = _unique_id(cast.message)
         try:
-            detail = self._journal_retry.until_available(
+            detail = self._until_available(
                 lambda: self._journal.accept(unique_id, self._slot, operation)
             )
         except JournalRefused as error:
@@ -189,7 +185,7 @@ class Intake:
             except JournalRefused as error:
                 raise JournalUnavailable(str(error)) from error
 
-        self._journal_retry.until_available(reject)
+        self._until_available(reject)
 
     def _begin(self, call: Call) -> None:
         """Carry out a call as far as it goes without a wait for its resource."""

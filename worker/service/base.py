@@ -193,10 +193,8 @@ def make_pool(
     """
     return OperationPool(
         executor,
-        base.journal,
-        base.journal_retry,
+        base.slot_journal,
         base.queue,
-        slot=base.identity.slot,
         size=PoolSize(base.conf.executor_thread_pool_size, data_transfers, most),
         submitted=submitted,
         projects=ProjectLimits.of(base.conf),
@@ -213,9 +211,9 @@ def make_requests(
     base: Infrastructure, operations: OperationPool, dispatcher: Dispatcher
 ) -> RequestPoller:
     """Build the poller of operators' requests."""
-    journal, slot, retry = base.journal, base.identity.slot, base.journal_retry
-    handler = RequestHandler(journal, retry, operations)
-    messages = MessageRetry(journal, retry, operations, dispatcher, slot)
+    handler = RequestHandler(base.journal, base.journal_retry, operations)
+    messages = MessageRetry(base.slot_journal, operations, dispatcher)
+    journal, slot = base.journal, base.identity.slot
     return RequestPoller(journal, slot, handler, base.stopping, base.draining, messages)
 
 

@@ -20,6 +20,7 @@ from worker.execution.operator_requests import RequestPoller
 from worker.execution.pools.operation_pool import OperationPool
 from worker.execution.resource_queue import ResourceQueue
 from worker.execution.retry import JournalRetry
+from worker.execution.slot_journal import SlotJournal
 from worker.journal.journal import Journal
 from worker.locks import Locks
 from worker.rpc.consumer_check import ConsumerCheck
@@ -79,6 +80,11 @@ class Infrastructure:
     notifier: Notifier
     row: RegisteredService
     consumers: ConsumerCheck
+
+    @property
+    def slot_journal(self) -> SlotJournal:
+        """The journal with the slot of this process."""
+        return SlotJournal(self.journal, self.journal_retry, self.identity.slot)
 
     def close(self) -> None:
         """Close the connections, and release the slot."""

@@ -36,21 +36,8 @@ DELIVERIES = "deliveries"
 def make_intake(base: Infrastructure, dispatcher: Dispatcher, operations: OperationPool) -> Intake:
     """Build the intake of messages."""
     options = base.conf.journal
-    rejected = RejectedMessages(
-        base.journal,
-        base.journal_retry,
-        lambda: options.keep_rejected,
-        slot=base.identity.slot,
-    )
-    return Intake(
-        dispatcher,
-        base.journal,
-        base.journal_retry,
-        operations,
-        rejected,
-        slot=base.identity.slot,
-        stopping=base.stopping,
-    )
+    rejected = RejectedMessages(base.slot_journal, lambda: options.keep_rejected)
+    return Intake(dispatcher, base.slot_journal, operations, rejected, stopping=base.stopping)
 
 
 def make_servers(

@@ -102,9 +102,7 @@ def build(name: str, inputs: Inputs) -> Parts:
     capabilities = _capabilities(common, backend, configuration)
     failovers = RemoteFailovers(row, backend, common.stopping)
     dispatcher = _dispatcher(common, configuration, backend, failovers, capabilities)
-    submitted = SubmittedOperations(
-        dispatcher, common.journal, common.journal_retry, common.queue, common.identity.slot
-    )
+    submitted = SubmittedOperations(dispatcher, common.slot_journal, common.queue)
     contexts = VolumeContexts(
         volume_context(common, configuration, backend, scheduler, row, submitted)
     )

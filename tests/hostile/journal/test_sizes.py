@@ -21,6 +21,7 @@ from worker.execution import log_limit
 from worker.execution.log_limit import LogLimit
 from worker.execution.rejections.rejected import RejectedMessages
 from worker.execution.retry import JournalRetry
+from worker.execution.slot_journal import SlotJournal
 from worker.journal.entries import kept_failures
 from worker.journal.journal import Journal
 from worker.rpc.dispatch import BadMessage, Dispatcher, exposed
@@ -108,7 +109,8 @@ def test_bad_messages_do_not_flood_the_log(
 ) -> None:
     journal = Journal(f"sqlite:///{tmp_path}/journal.sqlite")
     journal.upgrade()
-    rejected = RejectedMessages(journal, JournalRetry(threading.Event()), lambda: 10)
+    own = SlotJournal(journal, JournalRetry(threading.Event()), SLOT)
+    rejected = RejectedMessages(own, lambda: 10)
     for number in range(600):
         if number % 2:
             rejected.message({"method": "x" * 5000}, {}, BadMessage("x" * 100_000))

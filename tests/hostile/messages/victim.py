@@ -14,6 +14,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from worker.execution.slot_journal import SlotJournal
+
 from worker.compat import native_threads  # noqa: F401  # isort: skip
 
 import oslo_messaging
@@ -77,15 +79,13 @@ def main(url: str, directory: Path) -> None:
     journal = Journal(f"sqlite:///{directory}/journal.sqlite")
     journal.upgrade()
     stopping = threading.Event()
-    retry = JournalRetry(stopping)
-    rejected = RejectedMessages(journal, retry, lambda: 100)
+    own = SlotJournal(journal, JournalRetry(stopping), "h1/0")
+    rejected = RejectedMessages(own, lambda: 100)
     intake = Intake(
         Dispatcher([Endpoint()], "3.0"),
-        journal,
-        retry,
+        own,
         Operations(),  # type: ignore[arg-type]
         rejected,
-        slot="h1/0",
         stopping=stopping,
     )
     intake.start()

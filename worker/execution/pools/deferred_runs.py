@@ -8,9 +8,8 @@ from collections.abc import Callable
 
 from worker.execution.pools.thread_pool import PoolCounts
 from worker.execution.resource_queue import ResourceQueue, Ticket
-from worker.execution.retry import JournalRetry
 from worker.execution.runs.operation_run import OperationRun
-from worker.journal.journal import Journal
+from worker.execution.slot_journal import SlotJournal
 
 
 class DeferredRuns:
@@ -19,11 +18,8 @@ class DeferredRuns:
     :param most: how many of them keep no other operation from being accepted.
     """
 
-    def __init__(
-        self, journal: Journal, journal_retry: JournalRetry, queue: ResourceQueue, most: int
-    ) -> None:
+    def __init__(self, journal: SlotJournal, queue: ResourceQueue, most: int) -> None:
         self._journal = journal
-        self._journal_retry = journal_retry
         self._queue = queue
         self._most = most
         self._guard = threading.Lock()
@@ -34,7 +30,7 @@ class DeferredRuns:
 
         :raises ProcessStopping: the journal is away, and the process stops.
         """
-        detail = self._journal_retry.until_available(lambda: self._journal.load(run.flow))
+        detail = self._journal.retry.until_available(lambda: self._journal.journal.load(run.flow))
         following = OperationRun(run.operation, detail, resumed=True, waits=run.waits + 1)
         following.cancelled, following.since = run.cancelled, run.since
         return following

@@ -42,9 +42,8 @@ from worker.execution.pools.resumed_operations import ResumedOperations
 from worker.execution.pools.thread_pool import FairPool, PoolCounts, ThreadPool
 from worker.execution.pools.unended_runs import UnendedRuns
 from worker.execution.resource_queue import ResourceQueue, Ticket
-from worker.execution.retry import JournalRetry
 from worker.execution.runs.operation_run import OperationRun
-from worker.journal.journal import Journal
+from worker.execution.slot_journal import SlotJournal
 from worker.metrics.definitions import WAIT_SECONDS
 from worker.metrics.measurements import MEASURED
 from worker.rpc.operation import Operation
@@ -69,7 +68,6 @@ class OperationPool:
     """Runs the operations of one process.
 
     :param queue: orders operations on one resource, and holds their locks.
-    :param slot: the owner of their flows in the journal.
     :param size: how many operations run at once.
     :param limits: how many wait.
     :param projects: the shares of projects.
@@ -80,11 +78,9 @@ class OperationPool:
     def __init__(
         self,
         executor: Executor,
-        journal: Journal,
-        journal_retry: JournalRetry,
+        journal: SlotJournal,
         queue: ResourceQueue,
         *,
-        slot: str,
         size: PoolSize,
         limits: WaitingLimits = DEFAULT_LIMITS,
         projects: ProjectLimits = UNLIMITED,
@@ -93,9 +89,7 @@ class OperationPool:
     ) -> None:
         self._executor = executor
         self._journal = journal
-        self._journal_retry = journal_retry
         self._queue = queue
-        self._slot = slot
         self._limits = limits
         self._submitted = submitted
         self._stopping = stopping
@@ -116,19 +110,17 @@ class OperationPool:
         )
         self._resume_pool = ResumePool(projects)
         self.resumed = ResumedOperations(
-            executor,
             journal,
-            journal_retry,
             self._resume_pool,
             self._transfers.executor,
             self._enqueue,
-            slot=slot,
+            max_resumes=executor.max_resumes,
             stopping=stopping,
         )
         self._runs = UnendedRuns()
         self._few = threads // RESERVED_PART
         """Operations that a project may have in spite of the number and the bytes that wait."""
-        self._deferred = DeferredRuns(journal, journal_retry, queue, limits.most)
+        self._deferred = DeferredRuns(journal, queue, limits.most)
         self.capacity_freed = threading.Event()
         """Set when an operation that was not admitted may be admitted now."""
         self._refused = False
@@ -265,7 +257,7 @@ class OperationPool:
         """
         self.close()
         # A supervisor may kill the process in the middle of the grace.
-        orderly_stop.record(self._journal, self._slot, wait=0.0)
+        orderly_stop.record(self._journal.journal, self._journal.slot, wait=0.0)
         failed = self.calls.fail_waiting()
         for pool in (self._slow, self._quick, self._transfers):
             pool.close()
@@ -280,7 +272,7 @@ class OperationPool:
                 drained = self._executor.drained(1.0)
         finally:
             self._executor.abandon()
-            orderly_stop.record(self._journal, self._slot)
+            orderly_stop.record(self._journal.journal, self._journal.slot)
         wait(failed, REPLY_TIME)
         return drained
 

@@ -12,15 +12,13 @@ from taskflow.persistence.models import FlowDetail
 
 from flows.errors import OperationCancelled
 from flows.factories import NotOfThisVersion
-from worker.execution.executor import Executor
 from worker.execution.fairness.fair_executor import FairExecutor
 from worker.execution.pools.resume_pool import ResumeCandidate, ResumePool
-from worker.execution.retry import JournalRetry
 from worker.execution.runs.operation_run import OperationRun
+from worker.execution.slot_journal import SlotJournal
 from worker.journal import interruptions
 from worker.journal.entries.stored_operation import operation_of
 from worker.journal.errors import JournalError, UnreadableEntry
-from worker.journal.journal import Journal
 
 LOG = logging.getLogger(__name__)
 
@@ -31,29 +29,27 @@ class ResumedOperations:
     :param pool: the threads on which they resume.
     :param transfers: the threads of those that move data.
     :param enqueue: calls a function when a run has its turn on its resources.
-    :param slot: their owner in the journal.
+    :param max_resumes: returns how often one is resumed before it is reverted.
     :param stopping: set when the process stops.
     """
 
     def __init__(
         self,
-        executor: Executor,
-        journal: Journal,
-        journal_retry: JournalRetry,
+        journal: SlotJournal,
         pool: ResumePool,
         transfers: FairExecutor,
         enqueue: Callable[[OperationRun, Callable[..., None]], None],
         *,
-        slot: str,
+        max_resumes: Callable[[], int],
         stopping: threading.Event,
     ) -> None:
-        self._executor = executor
-        self._journal = journal
-        self._journal_retry = journal_retry
+        self._journal = journal.journal
+        self._until_available = journal.retry.until_available
+        self._slot = journal.slot
         self._pool = pool
         self._transfers = transfers
         self._enqueue = enqueue
-        self._slot = slot
+        self._max_resumes = max_resumes
         self._stopping = stopping
 
     def load_unfinished(self) -> int:
@@ -61,7 +57,7 @@ class ResumedOperations:
 
         New operations on the same resources wait for them. They run after :meth:`start`.
         """
-        details = self._journal_retry.until_available(lambda: self._journal.unfinished(self._slot))
+        details = self._until_available(lambda: self._journal.unfinished(self._slot))
         return sum(self.schedule(detail) for detail in details)
 
     def adopt(self, details: Iterable[FlowDetail]) -> int:
@@ -89,15 +85,12 @@ class ResumedOperations:
             return False
         except UnreadableEntry as unreadable:
             reason = str(unreadable)
-            self._journal_retry.until_available(
-                lambda: self._journal.set_aside(detail.uuid, reason, detail)
-            )
+            self._until_available(lambda: self._journal.set_aside(detail.uuid, reason, detail))
             return False
         undo = detail.meta.get("undo")
         cancelled = OperationCancelled(str(undo)) if undo else None
         run = OperationRun(operation, detail, resumed=True, cancelled=cancelled)
-        most = self._executor.max_resumes()
-        candidate = ResumeCandidate.of(run, interruptions.of(detail), most)
+        candidate = ResumeCandidate.of(run, interruptions.of(detail), self._max_resumes())
         pool = self._transfers if operation.moves_data else None
         run.pack()
         self._enqueue(run, functools.partial(self._pool.submit, candidate, pool=pool))
@@ -113,9 +106,7 @@ class ResumedOperations:
         if self._stopping.is_set():
             return
         try:
-            detail = self._journal_retry.until_available(
-                lambda: self._journal.revert_again(run.flow, run.detail)
-            )
+            detail = self._until_available(lambda: self._journal.revert_again(run.flow, run.detail))
             self.schedule(detail)
         except JournalError as error:
             text = "%s ended late, its effect may be left: %s; %s"

@@ -15,9 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from worker.execution.log_limit import LogLimit
-from worker.execution.retry import JournalRetry
+from worker.execution.slot_journal import SlotJournal
 from worker.journal.errors import JournalRefused
-from worker.journal.journal import Journal
 from worker.metrics.definitions import REJECTED
 from worker.metrics.measurements import MEASURED
 from worker.rpc.dispatch import BadMessage
@@ -41,21 +40,16 @@ _BODY = 2000
 class RejectedMessages:
     """Writes rejected messages to the journal.
 
-    :param keep: how many are kept, the newest ones.
-    :param slot: of this process, to which an operator's request goes.
+    Each names the slot of this process, to which an operator's request goes.
+
+    :param keep: returns how many are kept, the newest ones.
     """
 
-    def __init__(
-        self,
-        journal: Journal,
-        journal_retry: JournalRetry,
-        keep: Callable[[], int],
-        slot: str = "",
-    ) -> None:
-        self._journal = journal
-        self._journal_retry = journal_retry
+    def __init__(self, journal: SlotJournal, keep: Callable[[], int]) -> None:
+        self._rejected = journal.journal.rejected
+        self._until_available = journal.retry.until_available
         self._keep = keep
-        self._slot = slot
+        self._slot = journal.slot
         self._count = 0
         self._log = LogLimit(LOG)
 
@@ -116,9 +110,9 @@ class RejectedMessages:
         self._count += 1
         MEASURED.count(REJECTED)
         if self._count % PRUNE_INTERVAL == 0:
-            self._journal_retry.until_available(lambda: self._journal.rejected.prune(self._keep()))
-        self._journal_retry.until_available(
-            lambda: self._journal.rejected.add(unique_id, method, reason, contents, **ids)
+            self._until_available(lambda: self._rejected.prune(self._keep()))
+        self._until_available(
+            lambda: self._rejected.add(unique_id, method, reason, contents, **ids)
         )
 
 

@@ -14,9 +14,8 @@ from typing import Any
 from taskflow.persistence.models import FlowDetail
 
 from worker.execution.pools.operation_pool import OperationPool
-from worker.execution.retry import JournalRetry
+from worker.execution.slot_journal import SlotJournal
 from worker.journal.entries.listed_entry import JournalEntry
-from worker.journal.journal import Journal
 from worker.metrics.definitions import CASTS_ACCEPTED
 from worker.metrics.measurements import MEASURED
 from worker.rpc.dispatch import BadMessage, DirectCall, Dispatcher
@@ -30,24 +29,16 @@ class RetryRefused(Exception):
 
 
 class MessageRetry:
-    """Turns rejected messages into operations of one process.
-
-    :param slot: the owner of the operations in the journal.
-    """
+    """Turns rejected messages into operations of one process."""
 
     def __init__(
-        self,
-        journal: Journal,
-        journal_retry: JournalRetry,
-        operations: OperationPool,
-        dispatcher: Dispatcher,
-        slot: str,
+        self, journal: SlotJournal, operations: OperationPool, dispatcher: Dispatcher
     ) -> None:
-        self._journal = journal
-        self._until_available = journal_retry.until_available
+        self._journal = journal.journal
+        self._until_available = journal.retry.until_available
+        self._slot = journal.slot
         self._operations = operations
         self._dispatcher = dispatcher
-        self._slot = slot
 
     def check(self, message: str) -> str:
         """Return the answer that :meth:`retry` would give. :raises RetryRefused: it refuses."""

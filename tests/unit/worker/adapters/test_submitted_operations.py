@@ -17,6 +17,7 @@ from tests.dispatchers import volume_dispatcher
 from worker.adapters.submitted_operations import SubmittedOperations
 from worker.execution.resource_queue import ResourceQueue, Ticket
 from worker.execution.retry import JournalRetry
+from worker.execution.slot_journal import SlotJournal
 from worker.journal.journal import Journal
 from worker.locks import Locks
 from worker.rpc.operation import Operation
@@ -39,8 +40,8 @@ def resources() -> ResourceQueue:
 
 @pytest.fixture
 def submitted(journal: Journal, resources: ResourceQueue) -> SubmittedOperations:
-    retry = JournalRetry(threading.Event())
-    return SubmittedOperations(volume_dispatcher(), journal, retry, resources, "h1@b1/0")
+    own = SlotJournal(journal, JournalRetry(threading.Event()), "h1@b1/0")
+    return SubmittedOperations(volume_dispatcher(), own, resources)
 
 
 def accept(journal: Journal, method: str, kind: str, row_id: str, **args: Any) -> Any:

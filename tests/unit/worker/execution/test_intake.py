@@ -17,6 +17,7 @@ from taskflow.types.failure import Failure
 from flows.engine.flow_run import Outcome
 from flows.errors import DriverNotInitialized, FlowError, InvalidVolume, ProcessStopping
 from worker.execution.intake import Intake
+from worker.execution.slot_journal import SlotJournal
 from worker.journal.errors import JournalError, JournalRefused, JournalUnavailable
 from worker.rpc import server
 from worker.rpc.dispatch import BadMessage, DirectCall
@@ -51,10 +52,13 @@ class Parts:
             SimpleNamespace(  # type: ignore[arg-type]
                 dispatch=self._dispatch, has=lambda _method: True
             ),
-            SimpleNamespace(  # type: ignore[arg-type]
-                accept=self._accept, accept_together=self._accept_together
+            SlotJournal(
+                SimpleNamespace(  # type: ignore[arg-type]
+                    accept=self._accept, accept_together=self._accept_together
+                ),
+                SimpleNamespace(until_available=self._until_available),  # type: ignore[arg-type]
+                "h1@b1/0",
             ),
-            SimpleNamespace(until_available=self._until_available),  # type: ignore[arg-type]
             SimpleNamespace(  # type: ignore[arg-type]
                 admits=lambda _operation, _others, _ahead: self.admits,
                 capacity_freed=threading.Event(),
@@ -66,7 +70,6 @@ class Parts:
                 message=self._reject,
                 unreadable=lambda body, error: self.events.append(("unreadable", body, error)),
             ),
-            slot="h1@b1/0",
             stopping=threading.Event(),
         )
 

@@ -43,6 +43,7 @@ from worker.execution.rejections.rejected import RejectedMessages
 from worker.execution.rejections.retried import MessageRetry
 from worker.execution.resource_queue import ResourceQueue
 from worker.execution.retry import JournalRetry
+from worker.execution.slot_journal import SlotJournal
 from worker.execution.timeouts import OperationTimeouts
 from worker.journal.errors import JournalRefused, JournalUnavailable
 from worker.journal.journal import Journal
@@ -162,6 +163,7 @@ class Bench:
         self.locks.start()
         self.stopping = threading.Event()
         retry = JournalRetry(self.stopping)
+        own = SlotJournal(self.journal, retry, SLOT)
         executor = Executor(
             self.journal,
             retry,
@@ -172,27 +174,17 @@ class Bench:
         )
         self.operations = OperationPool(
             executor,
-            self.journal,
-            retry,
+            own,
             ResourceQueue(self.locks, self.stopping),
-            slot=SLOT,
             size=PoolSize(threads, data_transfers=1),
             limits=WaitingLimits(most=4, per_resource=2, most_bytes=most_bytes),
             stopping=self.stopping,
         )
-        rejected = RejectedMessages(self.journal, retry, lambda: 100, SLOT)
+        rejected = RejectedMessages(own, lambda: 100)
         dispatcher = Dispatcher([Endpoint()], "3.0")
-        self.intake = Intake(
-            dispatcher,
-            self.journal,
-            retry,
-            self.operations,
-            rejected,
-            slot=SLOT,
-            stopping=self.stopping,
-        )
+        self.intake = Intake(dispatcher, own, self.operations, rejected, stopping=self.stopping)
         self.requests = RequestHandler(self.journal, retry, self.operations)
-        self.messages = MessageRetry(self.journal, retry, self.operations, dispatcher, SLOT)
+        self.messages = MessageRetry(own, self.operations, dispatcher)
         self.taken: list[str] = []
         """The casts that were acknowledged."""
 

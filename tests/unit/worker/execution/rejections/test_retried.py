@@ -13,6 +13,7 @@ from tests.unit.worker.execution.test_operation_pool import bench as bench  # no
 from worker.execution.rejections.rejected import CONTENTS_MAX
 from worker.execution.rejections.retried import MessageRetry, RetryRefused
 from worker.execution.retry import JournalRetry
+from worker.execution.slot_journal import SlotJournal
 from worker.journal.journal import Journal
 from worker.rpc.dispatch import Dispatcher, exposed
 from worker.rpc.operation import Operation
@@ -30,9 +31,9 @@ class Later(Endpoint):
 @pytest.fixture
 def later(bench: Bench) -> MessageRetry:
     """The messages of the process after an upgrade."""
-    retry = JournalRetry(bench.stopping)
+    own = SlotJournal(bench.journal, JournalRetry(bench.stopping), SLOT)
     dispatcher = Dispatcher([Later()], "3.0")
-    return MessageRetry(bench.journal, retry, bench.operations, dispatcher, SLOT)
+    return MessageRetry(own, bench.operations, dispatcher)
 
 
 def rejected(journal: Journal) -> list[Any]:
