@@ -65,11 +65,11 @@ def fail_at_once(coordinator: Any) -> None:
     if make is None:
         return
 
-    def make_impatient(*args: Any, **how: Any) -> Any:
+    def make_with_timeout(*args: Any, **how: Any) -> Any:
         client = make(*args, **how)
         retry = copy.copy(client.get_retry())
         retry.update_retries(0)
         client.set_retry(retry)
         return client
 
-    coordinator._make_client = make_impatient
+    coordinator._make_client = make_with_timeout

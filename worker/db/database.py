@@ -105,21 +105,21 @@ class Database:
         with (self._engines or self._start())[1].connect() as connection:
             yield connection
 
-    def write(self, work: Work[T], *, patient: bool = True) -> T:
+    def write(self, work: Work[T], *, retry_outages: bool = True) -> T:
         """Run work in one transaction, and all of it again when that is lost.
 
         A transaction whose commit took effect, and only its answer was lost, counts once,
         if its work calls :func:`worker.db.commit.stop_if_committed` where it finds its rows
         changed, as :class:`worker.db.records.base.ResourceRows` does.
 
-        :param patient: whether an outage is waited for.
+        :param retry_outages: whether to repeat it until an outage has ended.
         :raises Unavailable: the database did not answer.
         """
-        return self._insist(Transaction(lambda: self.engine, work), patient)
+        return self._retried(Transaction(lambda: self.engine, work), retry_outages)
 
     def read(self, work: Work[T]) -> T:
         """Run work that only reads. :raises Unavailable: the database did not answer."""
-        return self._insist(functools.partial(self._reading, work), True)
+        return self._retried(functools.partial(self._reading, work), True)
 
     def rows(
         self,
@@ -137,7 +137,7 @@ class Database:
         statement: sa.UpdateBase | PreparedStatement,
         parameters: Mapping[str, Any],
         *,
-        patient: bool = True,
+        retry_outages: bool = True,
     ) -> int:
         """Run one statement that is a transaction by itself and return how many rows it met.
 
@@ -147,8 +147,8 @@ class Database:
         """
         work = functools.partial(_count, statement, parameters)
         if self._url.get_backend_name() == "sqlite":
-            return self.write(work, patient=patient)
-        return self._insist(functools.partial(self._reading, work), patient)
+            return self.write(work, retry_outages=retry_outages)
+        return self._retried(functools.partial(self._reading, work), retry_outages)
 
     def only_read(self) -> None:
         """Have the database refuse to change anything from now on; before the first query."""
@@ -173,13 +173,13 @@ class Database:
         with (self._engines or self._start())[1].connect() as connection:
             return work(connection)
 
-    def _insist(self, attempt: Callable[[], T], patient: bool) -> T:
+    def _retried(self, attempt: Callable[[], T], retry_outages: bool) -> T:
         try:
             answer = attempt()
         except ERRORS as error:
             if kind_of(error) is None:
                 raise
-            answer = self._outages.persist(attempt, error, patient=patient)
+            answer = self._outages.persist(attempt, error, retry_outages=retry_outages)
         self._outages.over()
         return answer
 

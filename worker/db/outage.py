@@ -60,10 +60,10 @@ class Outages:
         """End all pauses; a waiting thread makes one last attempt."""
         self._stopped.set()
 
-    def persist(self, attempt: Callable[[], T], error: Exception, *, patient: bool) -> T:
+    def persist(self, attempt: Callable[[], T], error: Exception, *, retry_outages: bool) -> T:
         """Repeat failed work for as long as that makes sense.
 
-        :param patient: whether to repeat during an outage; conflicts are always repeated.
+        :param retry_outages: whether to repeat during an outage; conflicts are always repeated.
         :raises Unavailable: every attempt failed.
         """
         if kind_of(error) is ErrorKind.AWAY:
@@ -75,7 +75,7 @@ class Outages:
                     raise
                 error = last
         try:
-            return self._repeat(attempt, error, patient)
+            return self._repeat(attempt, error, retry_outages)
         except ERRORS as last:
             if kind_of(last) is None:
                 raise
@@ -90,8 +90,8 @@ class Outages:
         """Log that the database answers again, unless that is known."""
         self._log.end()
 
-    def _repeat(self, attempt: Callable[[], T], error: Exception, patient: bool) -> T:
-        repeated = {ErrorKind.CONFLICT, ErrorKind.AWAY if patient else None}
+    def _repeat(self, attempt: Callable[[], T], error: Exception, retry_outages: bool) -> T:
+        repeated = {ErrorKind.CONFLICT, ErrorKind.AWAY if retry_outages else None}
 
         def is_repeated(found: BaseException) -> bool:
             kind = kind_of(found)

@@ -47,7 +47,7 @@ def sync(database: Database) -> None:
     :raises NotOurs: nothing was changed.
     :raises Unavailable: the database did not answer.
     """
-    database.write(_migrate, patient=False)
+    database.write(_migrate, retry_outages=False)
 
 
 def _migrate(connection: sa.Connection) -> None:

@@ -186,9 +186,9 @@ class TestGivingUp:
 
     def test_the_impatient_do_not_wait_but_repeat_a_conflict(self, database):
         with pytest.raises(Unavailable):
-            database.write(Failing(away(), away()), patient=False)
+            database.write(Failing(away(), away()), retry_outages=False)
         conflicts = Failing(*[db_exception.DBDeadlock()] * 3)
-        assert database.write(conflicts, patient=False) == "done"
+        assert database.write(conflicts, retry_outages=False) == "done"
 
     def test_without_a_limit_it_waits_on(self, tmp_path):
         database = Database(f"sqlite:///{tmp_path / 'x'}", db_max_retries=-1, db_retry_interval=0)

@@ -120,7 +120,7 @@ class _Page:
             facts["owner"] = owner_text(owner)
         yield from self._facts({name: value for name, value in facts.items() if value})
         yield from self._tasks(operation["tasks"])
-        for label, text in troubles_of(operation):
+        for label, text in problems_of(operation):
             yield from self.wrapped(f"{label}: {text}", kind="bad")
         for asked in operation["operator_requests"]:
             answer = asked["answer"] or "not carried out yet"
@@ -254,7 +254,7 @@ def attempts_text(attempts: Mapping[str, Any]) -> str:
     return "; ".join(parts) or "one, without interruption"
 
 
-def troubles_of(operation: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def problems_of(operation: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield each failure of an operation, with a label."""
     if operation["failure"]:
         yield "failed", operation["failure"]

@@ -39,7 +39,7 @@ def faults(conf: cfg.ConfigOpts, found: ConfigFiles) -> list[Problem]:
     return list(warned.values())
 
 
-def everybody_reads(file: str) -> bool:
+def is_world_readable(file: str) -> bool:
     """Return whether the modes of a file and of its directories let every user read it."""
     try:
         real = Path(file).resolve(strict=True)
@@ -51,7 +51,7 @@ def everybody_reads(file: str) -> bool:
 
 
 def _warn(warned: dict[str, Problem], entry: ConfigEntry, file: str, subject: str) -> None:
-    if file not in warned and everybody_reads(file):
+    if file not in warned and is_world_readable(file):
         text = f"every user of this host can read {subject}: chmod o-rwx {file}"
         place = entry.file, entry.line, entry.section, entry.option
         warned[file] = Problem(*place, text, fatal=False)

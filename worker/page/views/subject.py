@@ -41,7 +41,7 @@ def operation(access: Access, visit: Visit, flow: str) -> PageView:
     values = {
         "operation": document,
         "facts": _facts(document),
-        "troubles": list(explanation_text.troubles_of(document)),
+        "problems": list(explanation_text.problems_of(document)),
         "picture": picture.drawn(document["tasks"], _links(found[0], document["tasks"])),
         "sizes": (picture.BOX, picture.MARGIN),
         "next": next_steps.expected(None, [document], []) if not document["ended"] else [],

@@ -107,15 +107,15 @@ class StateReporter:
         """
         if not self._requests.get():
             return False
-        goes_on = True
-        while goes_on and not self._requests.empty():
-            goes_on = self._requests.get()
+        continues = True
+        while continues and not self._requests.empty():
+            continues = self._requests.get()
         try:
             self._before()
             self.write()
         except Exception:
             LOG.exception("the state could not be reported")
-        return goes_on
+        return continues
 
 
 def _within(seconds: float, section: sections.Section) -> Iterable[str]:

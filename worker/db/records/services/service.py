@@ -129,7 +129,7 @@ class Services:
             connection.execute(_BEAT, values)
             return connection.scalar(_COUNT, named)
 
-        return self._db.write(work, patient=False)
+        return self._db.write(work, retry_outages=False)
 
     def get(self, service_id: int) -> Record | None:
         """Return a row, even a deleted one; None where there is none."""

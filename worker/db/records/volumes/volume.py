@@ -183,7 +183,7 @@ class Volumes(VolumeMoves, VolumeLists):
 
         def work(connection: sa.Connection) -> bool:
             deletion = {"status": VolumeStatus.DELETED, "migration_status": None}
-            # First of all, as it locks the row against new belongings.
+            # First of all, as it locks the row against new rows that refer to it.
             if not self._rows.soft_delete(connection, volume_id, **deletion):
                 return False
             project_id, type_name = VOLUME.clear(connection, volume_id)
