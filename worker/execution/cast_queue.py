@@ -57,8 +57,8 @@ TAKEN = 256
 """Casts that are taken from the backlog before the deferred ones are looked at again."""
 
 
-class _DeferredCast:
-    """A cast that the limits do not admit yet, or that has to follow an earlier one.
+class _DecodedCast:
+    """A decoded cast until it is accepted.
 
     :param arrived: the message that it was.
     """
@@ -70,10 +70,10 @@ class _DeferredCast:
         self.names = {*operation.exclusive, *operation.shared}
         # No message names all resources of a backend.
         self.nodes = None if operation.resource[0] == "backend" else nodes_of(self.names)
-        patience = DEFERRED_MAX if cast.returns < RETURNS_MAX else 0.0
-        self.until = time.monotonic() + patience
+        longest = DEFERRED_MAX if cast.returns < RETURNS_MAX else 0.0
+        self.until = time.monotonic() + longest
 
-    def follows(self, other: _DeferredCast) -> bool:
+    def follows(self, other: _DecodedCast) -> bool:
         """Return whether another one arrived earlier that may be on the same resource."""
         if other.number >= self.number:
             return False
@@ -108,10 +108,10 @@ class CastQueue:
         self._wake = wake
         self._stopping = stopping
         self._backlog = Backlog(RETURNS_MAX)
-        self._deferred: list[_DeferredCast] = []
+        self._deferred: list[_DecodedCast] = []
         self._deferred_names: set[str] = set()
         """Names of the resources of deferred casts."""
-        self._following: list[_DeferredCast] = []
+        self._following: list[_DecodedCast] = []
         """Casts that have to follow earlier ones of other projects, which wait in the backlog."""
         self._admitted: list[tuple[Cast, Operation]] = []
         """Casts that are journalled next, together."""
@@ -154,12 +154,12 @@ class CastQueue:
         """
         deferred, self._deferred, self._deferred_names = self._deferred, [], set()
         for one in deferred:
-            _guarded(self._offer, one)
+            _guarded(self._admit_or_defer, one)
         for arrived in self._next():
             _guarded(self._take, arrived)
         following, self._following = sorted(self._following, key=lambda one: one.number), []
         for one in following:
-            _guarded(self._place, one)
+            _guarded(self._offer, one)
         if len(self._following) < len(following):
             self._wake.set()  # further ones of their projects may be decoded now
         _guarded(self._accept_admitted)
@@ -167,14 +167,14 @@ class CastQueue:
     def _next(self) -> Iterator[Arrived]:
         """Take messages from the backlog; more of them follow soon."""
         for _ in range(TAKEN):
-            arrived = None if self._stopping.is_set() else self._backlog.take(self._kept())
+            arrived = None if self._stopping.is_set() else self._backlog.take(self._held_back())
             if arrived is None:
                 self._give_back()
                 return
             yield arrived
         self._wake.set()
 
-    def _kept(self) -> frozenset[str]:
+    def _held_back(self) -> frozenset[str]:
         """Return the projects of which no further cast is decoded, as many are deferred.
 
         These are the ones that have an equal share of them, or more. Casts that came back often
@@ -227,17 +227,20 @@ class CastQueue:
         if operation is None:
             message.acknowledge()
         else:
-            self._place(_DeferredCast(message, operation, arrived))
+            self._offer(_DecodedCast(message, operation, arrived))
 
-    def _place(self, one: _DeferredCast) -> None:
-        """Offer a cast, unless an earlier one that may be on the same resource is not decoded."""
+    def _offer(self, one: _DecodedCast) -> None:
+        """Admit or defer a cast whose turn it is.
+
+        It waits while an earlier one that may be on the same resource is not decoded.
+        """
         earlier = any(one.follows(other) for other in self._following)
         if earlier or self._backlog.follows(one.number, one.nodes):
             self._following.append(one)
         else:
-            self._offer(one)
+            self._admit_or_defer(one)
 
-    def _offer(self, one: _DeferredCast) -> None:
+    def _admit_or_defer(self, one: _DecodedCast) -> None:
         """Accept a cast that the limits admit, or that has waited for long; otherwise defer it."""
         if one.cast.is_lost():
             return
@@ -251,7 +254,7 @@ class CastQueue:
         if one.cast.shared or len(self._admitted) >= TOGETHER:
             self._accept_admitted()
 
-    def _is_admitted(self, one: _DeferredCast) -> bool:
+    def _is_admitted(self, one: _DecodedCast) -> bool:
         ahead = [operation for _cast, operation in self._admitted]
         return self._admits(one.operation, one.cast.shared, ahead)
 

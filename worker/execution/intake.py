@@ -189,7 +189,7 @@ class Intake:
 
     def _begin(self, call: Call) -> None:
         """Carry out a call as far as it goes without a wait for its resource."""
-        if _abandoned(call):
+        if _timed_out(call):
             return
         try:
             dispatched = self._dispatcher.dispatch(call.message, call.context)
@@ -211,7 +211,7 @@ class Intake:
 
         :raises JournalError: nothing was done; the caller may ask again.
         """
-        if _abandoned(call):
+        if _timed_out(call):
             return None
         detail = self._journal_call(operation, _unique_id(call.message))
         if detail is None:  # its first delivery runs, or has run; running it twice is harmless
@@ -233,8 +233,8 @@ class Intake:
                 raise
 
 
-def _abandoned(call: Call) -> bool:
-    if not call.is_abandoned:
+def _timed_out(call: Call) -> bool:
+    if not call.has_timed_out:
         return False
     LOG.debug("%s is not carried out: its caller has given up", _method(call))
     return True

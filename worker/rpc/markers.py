@@ -33,19 +33,19 @@ _MANY = 256
 """Messages that are not acknowledged, from which on those of lost connections are forgotten; and
 again when they are twice as many."""
 
-Note = Callable[[str, str, str, int], None]
+NoteMarker = Callable[[str, str, str, int], None]
 """Notes a marker: of which queue, by the consumer of which name, its id, its channel."""
 
 
 class MarkedMessages:
     """The messages that one listener brought and that are not acknowledged, for its markers.
 
-    Implements :class:`worker.rpc.server.Arrivals`.
+    Implements :class:`worker.rpc.server.MessageObserver`.
 
     :param note: notes a marker; may wait.
     """
 
-    def __init__(self, note: Note) -> None:
+    def __init__(self, note: NoteMarker) -> None:
         self.name = uuid.uuid4().hex
         """The name of the listener's consumers."""
         self._note = note
@@ -54,8 +54,8 @@ class MarkedMessages:
         self._awaited: list[set[Message]] = []  # by the markers behind them
         self._settled = threading.Condition()
 
-    def took(self, cast: Cast) -> bool:
-        """Take a marker over; return False for any other cast."""
+    def take_over(self, cast: Cast) -> bool:
+        """Take over a marker; return False for any other cast."""
         if cast.message.get("method") != MARKER:
             return False
         with self._settled:
@@ -64,7 +64,7 @@ class MarkedMessages:
         threading.Thread(target=self._take, args=(cast, before), name="marker", daemon=True).start()
         return True
 
-    def followed(self, message: M) -> M:
+    def observed(self, message: M) -> M:
         """Return a message whose acknowledgement is noted."""
 
         def acknowledge() -> None:
@@ -75,7 +75,7 @@ class MarkedMessages:
 
         with self._settled:
             if len(self._open) >= self._many:
-                self._open = _kept(self._open)
+                self._open = _without_lost(self._open)
                 self._many = max(_MANY, 2 * len(self._open))
             self._open.add(message)
         return replace(message, acknowledge=acknowledge)
@@ -91,7 +91,7 @@ class MarkedMessages:
         with self._settled:
             while before:
                 self._settled.wait(_PAUSE)
-                before &= _kept(before)
+                before &= _without_lost(before)
             self._awaited = [one for one in self._awaited if one is not before]
         marker.acknowledge()
         if marker.is_lost():
@@ -103,7 +103,7 @@ class MarkedMessages:
             LOG.debug("a marker was not noted: %s", error)
 
 
-def _kept(messages: set[Message]) -> set[Message]:
+def _without_lost(messages: set[Message]) -> set[Message]:
     """Return the messages whose connection was not lost."""
     return {one for one in messages if not one.is_lost()}
 

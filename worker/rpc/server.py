@@ -26,7 +26,7 @@ from worker.conf.check import bus, config_files
 from worker.outage_log import FailureLog
 from worker.rpc import failures
 from worker.rpc.received import message_limits
-from worker.rpc.received.deliveries import UNNOTED, Deliveries, Note
+from worker.rpc.received.deliveries import NOT_COUNTED, Deliveries, DeliveryNote
 from worker.rpc.received.waiting_body import WaitingBody
 
 LOG = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ LOG = logging.getLogger(__name__)
 POLL_MAX = 0.5
 """Longest sleep of an idle listener, in seconds; a stop waits no longer."""
 
-AHEAD = 4096
+PREFETCH_UNDER_LOAD = 4096
 """Messages that the broker delivers ahead under load: so many casts of one project do not keep the
 casts of another one at the broker."""
 
@@ -66,7 +66,7 @@ class Cast:
     is_lost: Callable[[], bool] = lambda: False
     generation: int = 0
     returns: int = 0
-    note: Note = UNNOTED
+    note: DeliveryNote = NOT_COUNTED
     shared: bool = False
 
 
@@ -85,7 +85,7 @@ class Call:
     """A call whose caller waits for a reply.
 
     :param reply: sends the answer, or an error in its place; it may wait for the bus.
-    :param patience: seconds that the caller waits; None where the message does not say.
+    :param timeout: seconds that the caller waits; None where the message does not say.
     :param arrived: when it arrived at the earliest, by the monotonic clock.
     :param size: bytes of its body.
     """
@@ -93,14 +93,14 @@ class Call:
     message: Mapping[str, Any]
     context: Mapping[str, Any]
     reply: Callable[[Any, BaseException | None], None]
-    patience: float | None = None
+    timeout: float | None = None
     arrived: float = field(default_factory=time.monotonic)
     size: int = 0
 
     @property
-    def is_abandoned(self) -> bool:
-        """Whether its caller has given up."""
-        return self.patience is not None and time.monotonic() - self.arrived >= self.patience
+    def has_timed_out(self) -> bool:
+        """Whether its caller does not wait any more."""
+        return self.timeout is not None and time.monotonic() - self.arrived >= self.timeout
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,25 +149,25 @@ class MessageIntake(Protocol):
         """Store an unreadable message, now or later, and acknowledge it then."""
 
 
-class Arrivals(Protocol):
+class MessageObserver(Protocol):
     """Observer of the messages of one listener; no method waits for anything, or raises."""
 
-    def took(self, cast: Cast) -> bool:
-        """Return whether a cast was for the observer, which acknowledges it."""
+    def take_over(self, cast: Cast) -> bool:
+        """Take over a cast that is sent to the observer; return whether it is such a one."""
 
-    def followed(self, message: M) -> M:
+    def observed(self, message: M) -> M:
         """Return a message whose acknowledgement the observer notices."""
 
 
-class _Unobserved:
-    def took(self, cast: Cast) -> bool:
+class _NoObserver:
+    def take_over(self, cast: Cast) -> bool:
         return False
 
-    def followed(self, message: M) -> M:
+    def observed(self, message: M) -> M:
         return message
 
 
-_UNOBSERVED = _Unobserved()
+_NO_OBSERVER = _NoObserver()
 
 
 class Server(compat.RPCServer):
@@ -177,7 +177,7 @@ class Server(compat.RPCServer):
     :param target: topic and server.
     :param intake: takes over each message.
     :param deliveries: counts deliveries that end the process.
-    :param arrivals: observes the casts that arrive.
+    :param observer: observes the messages that arrive.
     :param shared: whether other hosts consume the queue as well.
     :param prefetch: how many messages of the queue the broker delivers ahead, where they are
         fewer than of the other queues.
@@ -190,14 +190,14 @@ class Server(compat.RPCServer):
         target: oslo_messaging.Target,
         intake: MessageIntake,
         deliveries: Deliveries = _UNCOUNTED,
-        arrivals: Arrivals = _UNOBSERVED,
+        observer: MessageObserver = _NO_OBSERVER,
         *,
         shared: bool = False,
         prefetch: int | None = None,
         ahead: int = 0,
     ) -> None:
         listener = functools.partial(
-            _Listener, intake, deliveries, arrivals, shared=shared, ahead=ahead
+            _Listener, intake, deliveries, observer, shared=shared, ahead=ahead
         )
         super().__init__(transport, target, listener, prefetch)
         self.is_shared = shared
@@ -219,7 +219,7 @@ class _Listener(compat.Listener):
         self,
         intake: MessageIntake,
         deliveries: Deliveries,
-        arrivals: Arrivals,
+        observer: MessageObserver,
         driver: Any,
         connection: Any,
         *,
@@ -229,7 +229,7 @@ class _Listener(compat.Listener):
         super().__init__(driver, connection, ahead)
         self._intake = intake
         self._deliveries = deliveries
-        self._arrivals = arrivals
+        self._observer = observer
         self._shared = shared
 
     def received(self, message: Any, delivery: compat.Delivery) -> None:
@@ -249,7 +249,7 @@ class _Listener(compat.Listener):
         decode = functools.partial(self._decode_cast, message, delivery)
         settle = _settle(delivery)
         cast = Undecoded(body, decode, *settle, delivery.returns, self._shared, self.fetch_less)
-        if not self._intake.undecoded(self._arrivals.followed(cast)):
+        if not self._intake.undecoded(self._observer.observed(cast)):
             self.fetch_less()
 
     def _decode_cast(
@@ -270,7 +270,7 @@ class _Listener(compat.Listener):
         except Exception as error:  # noqa: BLE001 - whatever a decoder raises
             body = getattr(message, "body", None)
             unreadable = Unreadable(body, error, *_settle(delivery))
-            self._intake.unreadable(self._arrivals.followed(unreadable))
+            self._intake.unreadable(self._observer.observed(unreadable))
             return
         if not parsed.get("_msg_id"):
             self._hand_over_cast(message, parsed, delivery, note)
@@ -281,24 +281,32 @@ class _Listener(compat.Listener):
             self._intake.call(self._call(incoming, _expiration(message), _size(message)))
 
     def _hand_over_cast(
-        self, message: Any, parsed: compat.RabbitMessage, delivery: compat.Delivery, note: Note
+        self,
+        message: Any,
+        parsed: compat.RabbitMessage,
+        delivery: compat.Delivery,
+        note: DeliveryNote,
     ) -> None:
         """Hand over a cast that was decoded because some text in it is that of another message."""
         cast = self._cast(parsed, delivery, note)
-        if self._arrivals.took(cast):
+        if self._observer.take_over(cast):
             return
         if isinstance(message.body, str):
             self._hand_over_undecoded(message, WaitingBody(message), delivery)
         else:
-            self._intake.cast(self._arrivals.followed(cast))
+            self._intake.cast(self._observer.observed(cast))
 
-    def _read(self, message: Any, delivery: compat.Delivery) -> tuple[compat.RabbitMessage, Note]:
+    def _read(
+        self, message: Any, delivery: compat.Delivery
+    ) -> tuple[compat.RabbitMessage, DeliveryNote]:
         """Decode a message. :raises Exception: whatever a decoder raises, for a bad message."""
         note = self._deliveries.note(getattr(message, "body", None), delivery.redelivered)
         with note.decoding():
             return _decoded(message), note
 
-    def _cast(self, parsed: compat.RabbitMessage, delivery: compat.Delivery, note: Note) -> Cast:
+    def _cast(
+        self, parsed: compat.RabbitMessage, delivery: compat.Delivery, note: DeliveryNote
+    ) -> Cast:
         which = (delivery.generation, delivery.returns)
         context = self.context_of(parsed)
         settle = _settle(delivery)
@@ -310,9 +318,9 @@ class _Listener(compat.Listener):
         reply = functools.partial(_reply, self.driver.conf, incoming)
         # A caller that monitors its call gives up without signs of life, which are not sent.
         limits = [one for one in (expiration, incoming.client_timeout) if one]
-        patience = min(limits, default=None)
+        timeout = min(limits, default=None)
         arrived = self.earliest_arrival()
-        return Call(message, incoming.ctxt, reply, patience, arrived, size)
+        return Call(message, incoming.ctxt, reply, timeout, arrived, size)
 
 
 def _settle(delivery: compat.Delivery) -> tuple[Callable[[], None], Callable[[], bool]]:

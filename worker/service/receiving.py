@@ -21,7 +21,7 @@ from worker.rpc import topics
 from worker.rpc.dispatch import Dispatcher
 from worker.rpc.markers import MarkedMessages, Markers, consumed
 from worker.rpc.received.deliveries import Deliveries
-from worker.rpc.server import AHEAD, Server
+from worker.rpc.server import PREFETCH_UNDER_LOAD, Server
 from worker.rpc.transport import fetched_ahead
 from worker.service.parts import Infrastructure
 
@@ -61,7 +61,7 @@ def make_servers(
 def _sharing(base: Infrastructure, target: oslo_messaging.Target) -> dict[str, Any]:
     """Return how many messages a server fetches, fewer where other hosts consume its queue."""
     if base.identity.cluster is None or target.topic != topics.cluster_topic(base.identity.cluster):
-        return {"ahead": fetched_ahead(base.conf, AHEAD)}
+        return {"ahead": fetched_ahead(base.conf, PREFETCH_UNDER_LOAD)}
     prefetch = max(1, base.conf.executor_thread_pool_size // SHARED_PREFETCH)
     return {"shared": True, "prefetch": prefetch}
 

@@ -115,12 +115,12 @@ class Arrivals:
         self.taken: list[server.Cast] = []
         self.seen: list[Any] = []
 
-    def took(self, cast: server.Cast) -> bool:
+    def take_over(self, cast: server.Cast) -> bool:
         if is_mine := cast.message.get("method") == "mine":
             self.taken.append(cast)
         return is_mine
 
-    def followed(self, message: Any) -> Any:
+    def observed(self, message: Any) -> Any:
         self.seen.append(replace(message))
         return self.seen[-1]
 
@@ -264,7 +264,7 @@ class TestWaitingCasts:
     ) -> None:
         taken: list[Any] = []
         monkeypatch.setattr(bench.listener, "take_call", taken.append)
-        monkeypatch.setattr(bench.arrivals, "took", lambda cast: taken.append(cast) or True)
+        monkeypatch.setattr(bench.arrivals, "take_over", lambda cast: taken.append(cast) or True)
         bench.run(lambda: bench.deliver(self.message(bench, 1, **inner)))
 
         assert bench.intake.waiting == bench.intake.casts == [] and len(taken) == 1
@@ -400,7 +400,7 @@ class TestCalls:
         bench.run(lambda: bench.deliver(raw))
 
         (call,) = bench.intake.calls
-        assert call.patience == patience and len(raw.acks) == 1
+        assert call.timeout == patience and len(raw.acks) == 1
         assert call.message["_unique_id"] == "ab" * 16
 
     def test_one_that_waited_while_the_process_was_frozen_is_abandoned(
@@ -432,14 +432,14 @@ class TestCalls:
 
         assert all(call.size > 50 for call in bench.intake.calls)
         assert [call.arrived for call in bench.intake.calls] == [1002.0, 1002.0, 1002.0, 1094.0]
-        assert [call.is_abandoned for call in bench.intake.calls[1:]] == [True, True, False]
+        assert [call.has_timed_out for call in bench.intake.calls[1:]] == [True, True, False]
 
     def test_one_is_abandoned_when_its_time_is_over(self) -> None:
-        call = server.Call({}, {}, lambda *_: None, patience=10.0)
+        call = server.Call({}, {}, lambda *_: None, timeout=10.0)
         late = server.Call({}, {}, lambda *_: None, 10.0, arrived=time.monotonic() - 10)
         endless = server.Call({}, {}, lambda *_: None, arrived=0.0)
 
-        assert [one.is_abandoned for one in (call, late, endless)] == [False, True, False]
+        assert [one.has_timed_out for one in (call, late, endless)] == [False, True, False]
 
 
 class TestConnection:

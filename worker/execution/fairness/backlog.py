@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages that arrived and have not been looked at: projects are served in turns.
+"""Queue of messages that were not decoded yet: projects are served in turns.
 
 The broker delivers in the order of sending, so that the cast of one project arrives behind all
 those that another one has sent before. To accept a cast costs a millisecond, to put it here a tenth
 of that. So thousands of casts wait here rather than at the broker, and the next one is that of
-the project whose turn it is. Casts of one project stay in their order. One that is taken early
-can tell whether an earlier one may name the same resource.
+the project whose turn it is. Casts of one project stay in their order. For one that is taken
+before earlier ones, :meth:`Backlog.follows` says whether one of these may name its resource.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Arrived(NamedTuple):
 
     :param number: in the order of arrival.
     :param project: whose turn it takes. Messages of a queue of many hosts have turns of their own.
-    :param nodes: of the resources that it may name; None for any.
+    :param nodes: of the resources that it may name (:func:`nodes_of`); None for any.
     :param at: when it arrived, by the monotonic clock.
     :param size: bytes of memory that it needs while it waits.
     """
@@ -56,8 +56,8 @@ class Backlog:
         self._often = often
         self._guard = threading.Lock()
         self._numbers = itertools.count()
-        self._kept: frozenset[str] = frozenset()
-        self._queue: FairQueue[int] = FairQueue(lambda: 1, keeps=lambda one: one in self._kept)
+        self._held_back: frozenset[str] = frozenset()
+        self._queue: FairQueue[int] = FairQueue(lambda: 1, keeps=lambda one: one in self._held_back)
         self._waiting: OrderedDict[int, Arrived] = OrderedDict()  # by number
         self._naming: dict[str, list[int]] = {}  # numbers of messages, by node of a resource
         self._naming_many: dict[int, ManyNodes] = {}  # by number, in order
@@ -89,14 +89,14 @@ class Backlog:
             self.size += size
             self._queue.push(project, number)
 
-    def take(self, kept: frozenset[str] = frozenset()) -> Arrived | None:
+    def take(self, held_back: frozenset[str] = frozenset()) -> Arrived | None:
         """Take the next message; None where there is none.
 
-        :param kept: projects of which none is taken.
+        :param held_back: projects of which none is taken.
         """
         with self._guard:
-            if kept != self._kept:
-                self._kept = kept
+            if held_back != self._held_back:
+                self._held_back = held_back
                 self._queue.limits_changed()
             number = self._next()
             return None if number is None else self._taken(number)

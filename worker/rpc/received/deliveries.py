@@ -34,8 +34,8 @@ class DeadlyMessage(ValueError):
     """A message whose handling has ended the process several times."""
 
 
-class Note:
-    """The file of one message, which is there while the message is handled.
+class DeliveryNote:
+    """The file of one message that came again, which is there while the message is handled.
 
     :param path: None for a message that is delivered for the first time: it is not noted.
     :param deaths: how many are noted when the message arrives.
@@ -73,7 +73,8 @@ class Note:
                 _write(self._path, deaths_after)
 
 
-UNNOTED = Note()
+NOT_COUNTED = DeliveryNote()
+"""Of a message that is delivered for the first time."""
 
 
 class Deliveries:
@@ -94,20 +95,20 @@ class Deliveries:
                 if path.stat().st_mtime < before:
                     path.unlink()
 
-    def note(self, body: object, redelivered: bool) -> Note:
+    def note(self, body: object, redelivered: bool) -> DeliveryNote:
         """Return the note of a message, which is written while it is handled.
 
         :raises DeadlyMessage: it has ended the process too often; its note is removed.
         """
         if self._directory is None or not redelivered or not isinstance(body, bytes | str):
-            return UNNOTED
+            return NOT_COUNTED
         raw = body.encode(errors="replace") if isinstance(body, str) else body
         path = self._directory / hashlib.sha256(raw).hexdigest()
         deaths = _read(path)
         if deaths >= DEATHS_MAX:
             _write(path, 0)
             raise DeadlyMessage(f"the process ended in {deaths + 1} deliveries of it")
-        return Note(path, deaths, self._alone)
+        return DeliveryNote(path, deaths, self._alone)
 
     def _notes(self) -> list[Path]:
         try:

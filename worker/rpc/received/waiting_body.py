@@ -29,11 +29,11 @@ _VALUE = re.compile(r'\\"\s*:\s*\\"([^"\\]{1,255})')
 """Quotes have one backslash: the message is a text in the envelope of oslo.messaging."""
 
 _NODE = re.compile(r"-([0-9A-Fa-f]{12})(?![0-9A-Fa-f])")
-"""The last group of a UUID, by which it is known: the others have less that is random."""
+"""The node of a UUID, its last group, by which it is known: the others have less that is random."""
 
 
 def nodes_of(ids: Iterable[str]) -> Collection[str] | None:
-    """Return the parts of ids that are looked for in bodies; None where one id has no such part.
+    """Return the nodes of UUIDs, which are looked for in bodies; None where an id has none.
 
     :param ids: texts with the UUIDs of resources, such as names of their locks.
     """
@@ -102,7 +102,7 @@ class WaitingBody:
         return ""
 
     def nodes(self) -> Collection[str]:
-        """Return such parts of the ids of all resources that it may name.
+        """Return the nodes of all resources that it may name.
 
         As :func:`nodes_of` does for names.
         """

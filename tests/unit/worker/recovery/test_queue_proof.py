@@ -51,8 +51,8 @@ class Listener:
     def work(self) -> None:
         while self.held and not self.busy:
             cast = self.held.popleft()
-            if not self.arrivals.took(cast):
-                self._accept(self.arrivals.followed(cast))
+            if not self.arrivals.take_over(cast):
+                self._accept(self.arrivals.observed(cast))
 
     def _accept(self, cast: Cast) -> None:
         if not self.refuses:
