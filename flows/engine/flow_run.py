@@ -59,7 +59,7 @@ _AT_REST = (states.PENDING, states.SUCCESS, states.FAILURE)
 class FlowRun:
     """A flow on its engine, from construction to outcome.
 
-    :param require: called at each progress of a copy: returns while the operation has its locks.
+    :param require_locks: called at each progress of a copy: returns while the operation has them.
     :param bandwidth: given the bytes that a copy has moved; returns the seconds that it waits now.
     """
 
@@ -71,11 +71,11 @@ class FlowRun:
         detail: FlowDetail,
         backend: Any,
         observer: Observer | None = None,
-        require: Callable[[], None] = lambda: None,
+        require_locks: Callable[[], None] = lambda: None,
         bandwidth: Callable[[int], float] = lambda _moved: 0.0,
     ) -> None:
         self._observer = observer
-        self._require = require
+        self._require_locks = require_locks
         self._bandwidth = bandwidth
         self._factory = factory
         self._args = args
@@ -100,7 +100,7 @@ class FlowRun:
         self._add_to_meta: Callable[[str, dict[str, Any]], None] = lambda _step, _more: None
         self.transfer = Transfer(continues=ctx.resumed)
         """The data that it moves."""
-        self.moved = time.monotonic()
+        self.changed_at = time.monotonic()
         """Time of the last begin, end or progress of a step, in monotonic seconds."""
 
     @property
@@ -148,8 +148,8 @@ class FlowRun:
             self._backend.bookkeeping = shape.bookkeeping
             self._backend.ends_durably = self._claim is None or self._claim.claim.status_stays
             given = {**self._args, "ctx": self._ctx}
-            goes_on = self._ctx.resumed or revert or reopen or any(self._detail)
-            if not goes_on and (outcome := self._run_forward(shape, given)) is not None:
+            continues = self._ctx.resumed or revert or reopen or any(self._detail)
+            if not continues and (outcome := self._run_forward(shape, given)) is not None:
                 return outcome
             return self._run_on_engine(shape, given, revert, reopen)
 
@@ -291,7 +291,7 @@ class FlowRun:
         return None
 
     def _task_changed(self, state: str, details: dict[str, Any]) -> None:
-        self.moved = time.monotonic()
+        self.changed_at = time.monotonic()
         LOG.debug("%s: task %s is %s", self._detail.name, details["task_name"], state)
         if self._observer is not None:
             self._observer(self._detail, details["task_name"], state)
@@ -309,12 +309,12 @@ class FlowRun:
         if progress != self._last_progress:
             self._last_progress = progress
             self.transfer.advance(fraction)
-            self.moved = time.monotonic()
+            self.changed_at = time.monotonic()
             if step is not None:
                 self._set_progress(step.name, fraction)
         if self._cancelled:
             raise self._cancelled
-        self._require()
+        self._require_locks()
         if self._suspend.is_set():
             raise ProcessStopping("the service stops: the copy resumes at its next start")
 
@@ -325,7 +325,7 @@ class FlowRun:
             with self._ctx.waiting():
                 if self._suspend.wait(min(left, THROTTLE_STEP)):
                     return
-            self.moved = time.monotonic()
+            self.changed_at = time.monotonic()
 
     def _note_checkpoint(self, fraction: float) -> None:
         """Note the checkpoint of a step: the next attempt continues there."""

@@ -242,10 +242,11 @@ class Executor:
         ctx = replace(ctx, waits=run.waits)
         if not run.calls_driver:
             ctx = replace(ctx, backend=cast(Backend, BackendWithoutDriver(ctx.backend, run.revert)))
-        require = _nothing
+        require_locks = _nothing
         if run.locks is not None and run.locks.expire:
-            require = run.locks.require
-            ctx = replace(ctx, backend=cast(Backend, BackendWithLocks(ctx.backend, require)))
+            require_locks = run.locks.require
+            guarded = BackendWithLocks(ctx.backend, require_locks)
+            ctx = replace(ctx, backend=cast(Backend, guarded))
         flow = flow_run.FlowRun(
             operation.factory,
             operation.args,
@@ -253,7 +254,7 @@ class Executor:
             run.detail,
             progress if run.journalled else no_persistence.NO_PERSISTENCE,
             run.spans.tasks(self._observer),
-            require,
+            require_locks,
             functools.partial(self._bandwidth.wait, run.project),
         )
         with self._changed:

@@ -132,7 +132,7 @@ class WatchedOperation(Generic[T]):
         step = self._flow.step
         if not stall or step is None or not step.moves_data:
             return None
-        still = time.monotonic() - self._flow.moved
+        still = time.monotonic() - self._flow.changed_at
         if still < stall:
             return None
         text = f"{step.name} has made no progress for the {stall:.0f} s of stall_timeout"

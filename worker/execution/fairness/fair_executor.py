@@ -99,10 +99,10 @@ class FairExecutor:
             if not self._closed:
                 self._start()
 
-    def held(self) -> set[str]:
+    def limited_projects(self) -> set[str]:
         """Return the projects whose work waits because of the limit of their project."""
         with self._guard:
-            return self._queue.held()
+            return self._queue.limited_projects()
 
     def close(self) -> None:
         """Start nothing any more; work that waits is dropped, work that runs goes on."""

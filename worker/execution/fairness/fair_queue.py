@@ -142,7 +142,7 @@ class FairQueue(Generic[T]):
                 one.start = max(one.start, self._now)
                 self._list(one)
 
-    def held(self) -> set[str]:
+    def limited_projects(self) -> set[str]:
         """Return the projects whose items wait only because of the limit of their project."""
         return {
             one.name

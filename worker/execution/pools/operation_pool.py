@@ -216,9 +216,9 @@ class OperationPool:
         """Return the operations that have not ended."""
         return self._runs.all()
 
-    def held(self) -> set[str]:
+    def limited_projects(self) -> set[str]:
         """Return the projects whose operations wait because of the limit of their project."""
-        return set().union(*(one.held() for one in self._fair()))
+        return set().union(*(one.limited_projects() for one in self._fair()))
 
     def limits_changed(self) -> None:
         """Begin operations that wait only because of limits which a reload has raised."""

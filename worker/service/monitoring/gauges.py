@@ -62,7 +62,7 @@ def _operations(parts: Parts, now: float) -> Iterator[Value]:
     waiting: Counter[tuple[str, str]] = parts.operations.calls.waiting()
     projects = {state: Counter[str]() for state in ("running", "waiting")}
     oldest: dict[str, float] = {}
-    held = parts.operations.held()
+    limited = parts.operations.limited_projects()
     for run in parts.operations.runs():
         method = run.operation.method
         oldest[method] = max(oldest.get(method, 0.0), now - run.since)
@@ -71,8 +71,8 @@ def _operations(parts: Parts, now: float) -> Iterator[Value]:
         if not reason:
             running[method] += 1
         else:
-            held_back = reason == "thread" and run.project in held
-            waiting[method, "project" if held_back else reason] += 1
+            is_limited = reason == "thread" and run.project in limited
+            waiting[method, "project" if is_limited else reason] += 1
     yield from ((d.RUNNING, (method,), number) for method, number in running.items())
     yield from ((d.WAITING, labels, number) for labels, number in waiting.items())
     yield from ((d.OLDEST, (method,), age) for method, age in oldest.items())

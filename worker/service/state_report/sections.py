@@ -109,7 +109,7 @@ def _operation(run: OperationRun, flow: FlowRun | None) -> str:
     if flow is not None:
         step = flow.step
         parts.append(f"task {step.name if step is not None else 'between two'}")
-        parts.append(f"last progress {now - flow.moved:.1f} s ago")
+        parts.append(f"last progress {now - flow.changed_at:.1f} s ago")
         if flow.transfer.size:
             parts.append(f"moves {flow.transfer.size} bytes, {flow.transfer.rate:.0f} a second")
     return ", ".join(parts)

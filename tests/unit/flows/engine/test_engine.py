@@ -129,7 +129,7 @@ class TestProgress:
         moved = []
         for fraction in (0.1, 0.1, 0.2, 0.2, 0.2):
             running._advance(fraction)
-            moved.append(running.moved)
+            moved.append(running.changed_at)
 
         assert [later > sooner for sooner, later in pairwise(moved)] == [False, True, False, False]
 
@@ -150,10 +150,10 @@ class TestBandwidth:
         monkeypatch.setattr(flow_run, "THROTTLE_STEP", 0.01)
         asked: list[int] = []
         running = self._running(world, 0.05, asked)
-        began = running.moved
+        began = running.changed_at
         running._ctx.pace.moved(4096)
 
-        assert asked == [4096] and running.moved >= began + 0.05
+        assert asked == [4096] and running.changed_at >= began + 0.05
 
     @pytest.mark.parametrize("end", ["suspend", "cancel"])
     def test_one_that_is_to_end_does_not_wait(self, world: World, end: str) -> None:

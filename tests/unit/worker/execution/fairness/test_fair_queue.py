@@ -82,7 +82,7 @@ def test_a_limit_holds_a_project_and_nobody_else() -> None:
     queue.push("other", 0)
 
     assert [queue.pop(), queue.pop(), queue.pop()] == [("flood", 0), ("other", 0), ("flood", 1)]
-    assert queue.pop() is None and queue.held() == {"flood"}
+    assert queue.pop() is None and queue.limited_projects() == {"flood"}
     queue.done("flood")
     assert queue.pop() == ("flood", 2)
 
