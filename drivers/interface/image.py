@@ -22,9 +22,12 @@ class ImageStatus(StrEnum):
     """``status`` of an image: without data, while its data is looked at or written, and with it."""
 
     QUEUED = "queued"
+    KILLED = "killed"
     IMPORTING = "importing"
     SAVING = "saving"
     ACTIVE = "active"
+    DEACTIVATED = "deactivated"
+    PENDING_DELETE = "pending_delete"
 
 
 @dataclass(frozen=True)

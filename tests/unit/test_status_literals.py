@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from drivers.interface.image import ImageStatus
 from flows import statuses
 from flows.group.lifecycle import GroupOperation
 from flows.group.replicate import ReplicationChange
@@ -28,7 +29,7 @@ ENUMS: dict[str, type[StrEnum]] = {
     for name, found in vars(statuses).items()
     if isinstance(found, type) and issubclass(found, StrEnum) and found is not StrEnum
 }
-WORDS = {str(status) for enum in ENUMS.values() for status in enum}
+WORDS = {str(status) for enum in (*ENUMS.values(), ImageStatus) for status in enum}
 
 COLUMNS = {"deleted", "disabled", "reserved"}
 """Words that are names of columns as well: they count where a status is expected."""
@@ -39,6 +40,8 @@ ALLOWED = {
         "creating",
     ): "such a row has no count yet",
     ("drivers/volume/consumer_host.py", "attached"): "an attachment is only read",
+    ("flows/host/failover.py", "active"): "a field of a driver's answer",
+    ("flows/host/failover_answer.py", "active"): "the same",
     ("flows/statuses.py", "target:"): "where the row of a target begins its status",
     ("worker/cli/config.py", "error"): "how grave a problem of the configuration is",
     ("worker/cli/hosts/services.py", "disabled"): "whether schedulers choose a service",

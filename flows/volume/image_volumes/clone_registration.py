@@ -8,7 +8,10 @@ shows that no image needs a clone; an outage never does.
 from __future__ import annotations
 
 import logging
+import operator
 import time
+
+import tenacity
 
 from drivers.interface.errors import ImageCopyFailure, ImageError, ImageNotFound
 from drivers.interface.image import Image, ImageStatus
@@ -24,10 +27,10 @@ LOG = logging.getLogger(__name__)
 _IMPORT = "os_glance_import_task"
 """Property of an image that Glance looks at before it takes a location."""
 
-_WITH_DATA = (ImageStatus.ACTIVE, "deactivated", "pending_delete")
-_WITHOUT_DATA = (*upload.INCOMPLETE, "killed")
+_WITH_DATA = (ImageStatus.ACTIVE, ImageStatus.DEACTIVATED, ImageStatus.PENDING_DELETE)
+_WITHOUT_DATA = (*upload.INCOMPLETE, ImageStatus.KILLED)
 
-_PAUSE_FIRST, _PAUSE_MAX = 0.2, 3.0
+_PAUSE = tenacity.wait_exponential(multiplier=0.2, max=3.0)
 """Seconds between two looks at an image that the image service looks at."""
 
 
@@ -76,14 +79,14 @@ def _wait(ctx: ImageContext, image_id: str, refusal: ImageError | None) -> None:
 
     :raises ImageError: it is without data again, or not ready in time.
     """
-    timeout = (ctx.options.clone_uploads or CloneUploads()).timeout
-    begun, pause = time.monotonic(), _PAUSE_FIRST
-    while True:
+    timeout, begun = (ctx.options.clone_uploads or CloneUploads()).timeout, time.monotonic()
+
+    def has_data() -> bool:
         image = _look(ctx, image_id)
         if image is not None:
             status = image.get("status")
             if status in _WITH_DATA:
-                return
+                return True
             if not _is_looked_at(image):
                 text = f"it is {status} again, the log of the image service has the reason"
                 raise refusal or ImageCopyFailure(text)
@@ -92,8 +95,13 @@ def _wait(ctx: ImageContext, image_id: str, refusal: ImageError | None) -> None:
             raise ImageCopyFailure(f"it is not active after {timeout:.0f} s")
         # The growing fraction shows that nothing is stuck; the call ends an operation that is to.
         ctx.progress(min(1.0, waited / max(timeout, 1.0)))
-        ctx.pause(pause)
-        pause = min(2 * pause, _PAUSE_MAX)
+        return False
+
+    def pause(seconds: float) -> None:
+        ctx.pause(seconds)
+
+    until_ready = tenacity.retry_if_result(operator.not_)
+    tenacity.Retrying(retry=until_ready, wait=_PAUSE, sleep=pause)(has_data)
 
 
 def _look(ctx: ImageContext, image_id: str) -> Image | None:
