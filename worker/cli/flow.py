@@ -16,7 +16,7 @@ from worker.cli.upkeep import resume_query
 
 UNDONE = ("REVERTED", "FAILURE")
 UNDER_WAY = ("PENDING", "RUNNING", "REVERTING", "SUSPENDING", "SUSPENDED", "RESUMING")
-_PATIENCE = 10.0
+_TIMEOUT = 10.0
 """Seconds to wait for the answer to a request."""
 
 _ONE = "id of a flow, or of a resource for its newest flow; may be abbreviated"
@@ -91,7 +91,7 @@ class _Request(Command):
         """Ask, and wait for the answer."""
         entry, requests = self.access.flow(parsed_args.id), self.access.journal.requests
         number = requests.ask(entry.slot, entry.flow, self.action)
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + _TIMEOUT
         while (answer := requests.answer_of(number)) is None:
             if time.monotonic() > until:
                 text = f"no process serves {entry.slot} now; it is done when one does"

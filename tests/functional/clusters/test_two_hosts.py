@@ -16,7 +16,7 @@ from tests.functional.clusters.two_hosts import CLUSTER, HOSTS, THREADS, TwoHost
 from tests.functional.operations.host.test_cleanup import ask, claimed, work
 from tests.servers import until
 from worker.rpc import objects
-from worker.service.startup.late_driver import PATIENCE
+from worker.service.startup.late_driver import SET_UP_TIME
 
 MANY = 40
 
@@ -152,7 +152,7 @@ def test_a_host_whose_driver_is_down_leaves_its_interrupted_operations(
     hosts.other_script.plan(do_setup=set_up)
     position = hosts.other.position()
     process = hosts.other.launch()
-    until(lambda: hosts.status(volume) == "available", PATIENCE + 60, "the other host")
+    until(lambda: hosts.status(volume) == "available", SET_UP_TIME + 60, "the other host")
     until(lambda: process.returncode is not None, 30, "the end of the host")
 
     assert process.returncode == 1

@@ -30,7 +30,7 @@ LOG_FILE = "audit-repairs.log"
 
 REPAIRED, NOT_NEEDED = "repaired", "not needed any more"
 
-_PATIENCE = 300.0
+_TIMEOUT = 300.0
 """Seconds to wait for the end of a cast."""
 
 _OPTIONS = ("snapshot", "volume", "source", "image", "size", "name", "host")
@@ -144,7 +144,7 @@ class Repairs:
         request = argparse.Namespace(**{**options, "method": method, **given})
         sent = CastRequest(self._access, request, {}).send()
         if sent.is_cast:
-            CastWait(self._access, sent, self._write).until_end(_PATIENCE)
+            CastWait(self._access, sent, self._write).until_end(_TIMEOUT)
         return "" if sent.resource is None else str(sent.resource.id)
 
     def _record(self, finding: Finding, outcome: str) -> None:

@@ -66,7 +66,7 @@ local_path_shared = true
 local_images = {folder}/state/images
 """
 
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 """How long one operation may take before the show is called off, in seconds."""
 
 _POLL = 0.005
@@ -111,8 +111,8 @@ class DemoServices:
         self._backups.start()
         self.journal = self._service.parts.base.journal
         self._bus = transport.get(conf, prefetch=4)
-        self._client = VolumeClient(self._bus, timeout=_PATIENCE)
-        self._backup_client = BackupClient(self._bus, timeout=_PATIENCE)
+        self._client = VolumeClient(self._bus, timeout=_TIMEOUT)
+        self._backup_client = BackupClient(self._bus, timeout=_TIMEOUT)
 
     def group_type(self) -> str:
         """Return a group type whose groups are consistent."""
@@ -212,7 +212,7 @@ class DemoServices:
 
     def _end_of(self, request_id: str, method: str, resource: Record) -> JournalEntry:
         began = shown = time.monotonic()
-        while (now := time.monotonic()) < began + _PATIENCE:
+        while (now := time.monotonic()) < began + _TIMEOUT:
             entries = [
                 one for one in self.journal.entries(limit=10) if one.request_id == request_id
             ]
@@ -223,7 +223,7 @@ class DemoServices:
                 shown = now
                 self._show_progress(entries, resource, now - began)
             time.sleep(_POLL)
-        raise CommandError(f"{method} has not ended after {_PATIENCE:.0f} s")
+        raise CommandError(f"{method} has not ended after {_TIMEOUT:.0f} s")
 
     def _show_progress(
         self, entries: Sequence[JournalEntry], resource: Record, seconds: float

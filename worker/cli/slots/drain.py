@@ -13,7 +13,7 @@ from worker.cli.slots.slot import table_of, wait_adopted
 if TYPE_CHECKING:
     from worker.journal.slots.slot_rows import Slot
 
-_PATIENCE = 10.0
+_TIMEOUT = 10.0
 """Seconds to wait for the answer of a process."""
 
 _PAUSE = 0.2
@@ -43,7 +43,7 @@ class Drain(Command):
             raise CommandError(f"no process of {host} is alive; see: holdfast slot list")
         requests = self.access.journal.requests
         asked = {one.slot: requests.ask(one.slot, "", "drain") for one in alive}
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + _TIMEOUT
         for slot, number in asked.items():
             while (answer := requests.answer_of(number)) is None:
                 if time.monotonic() > until:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-PATIENCE = 60.0
+SET_UP_TIME = 60.0
 """Seconds that a set-up may take while other hosts serve; most take less than ten."""
 
 PAUSE = 5.0
@@ -46,7 +46,7 @@ def look(
 
     :param wait: for some seconds; returns whether the process stops.
     """
-    pause = PATIENCE
+    pause = SET_UP_TIME
     while not wait(pause) and not is_up():
         if others_serve():
             leave()
