@@ -66,3 +66,11 @@ def test_folders_have_at_most_twelve_modules() -> None:
     assert found.pop(Path("drivers/interface")) <= 14  # the imports of other people's drivers
 
     assert {str(folder): count for folder, count in found.items() if count > 12} == {}
+
+
+def test_the_architecture_names_every_package() -> None:
+    text = (ROOT / "docs/architecture.rst").read_text(encoding="utf-8")
+    found = [path.parent for path in paths() if path.name == "__init__.py"]
+    missing = [one for one in found if len(one.parts) == 2 and f"``{one}``" not in text]
+
+    assert [str(one) for one in missing] == []
