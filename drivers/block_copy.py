@@ -49,7 +49,7 @@ def copy(
                 _write(target, at, chunk, skip_equal, target_is_zero)
             at += len(chunk)
             pace.moved(len(chunk))
-            pace.tell(min(1.0, at / size))
+            pace.progress(min(1.0, at / size))
     if not target_is_zero:
         clear_from(size, target, pace)
     with pace.waiting():

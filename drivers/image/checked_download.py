@@ -58,7 +58,7 @@ def _hashed(
         yield chunk
         if not isinstance(chunk, Hole):
             pace.moved(len(chunk))
-        pace.tell(done / limit)
+        pace.progress(done / limit)
     if expected is not None and done != expected:
         raise ImageCopyFailure(f"image {image['id']} has {done} bytes, not {expected}")
 

@@ -361,7 +361,7 @@ def _append(file: BinaryIO, piece: Piece) -> int:
 def _part(pace: Pace, begin: float, end: float) -> Pace:
     """Return a pace for a part of the whole."""
     return dataclasses.replace(
-        pace, tell=lambda fraction: pace.tell(begin + (end - begin) * fraction)
+        pace, progress=lambda fraction: pace.progress(begin + (end - begin) * fraction)
     )
 
 

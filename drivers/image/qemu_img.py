@@ -187,7 +187,7 @@ def _watch(process: subprocess.Popen[bytes], pace: Pace, output_max: int) -> byt
         output = (output + (chunk or b""))[-output_max:]
         if found := _PROGRESS.findall(output):
             done = min(1.0, float(found[-1]) / 100)
-        pace.tell(done)
+        pace.progress(done)
 
 
 def _reason(output: bytes, code: int) -> str:

@@ -114,4 +114,4 @@ class _Sent(HashThreads):
             yield piece
             if not isinstance(piece, Hole):
                 self._pace.moved(len(piece))
-            self._pace.tell(min(1.0, self.size / max(1, self._source.size)))
+            self._pace.progress(min(1.0, self.size / max(1, self._source.size)))

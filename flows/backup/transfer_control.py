@@ -53,7 +53,7 @@ def cancellable(
         if progressed is not None:
             progressed(fraction)
 
-    return dataclasses.replace(ctx.pace, tell=advance)
+    return dataclasses.replace(ctx.pace, progress=advance)
 
 
 def require_wanted(ctx: BackupContext, backup_id: str, wanted: Collection[str]) -> None:

@@ -294,7 +294,7 @@ class Verify(Command):
         driver, line = store.driver(), _ProgressLine(self.app, backup)
         try:
             store.require_directory(driver)
-            driver.verify(backup, pace=Pace(tell=line.show))
+            driver.verify(backup, pace=Pace(progress=line.show))
         except BackupDriverException as error:
             raise CommandError(f"backup {backup.id} cannot be restored: {error}") from error
         except NotImplementedError as error:

@@ -142,7 +142,7 @@ class ExtentCopy:
 
     def _tell(self, pace: Pace) -> None:
         """Report the progress, which also checks that the operation is still this host's."""
-        pace.tell(min(1.0, self._done / self._total))
+        pace.progress(min(1.0, self._done / self._total))
         self._permit.give()
 
     def _finish(self, waiting: deque[tuple[int, Future[None]]]) -> None:

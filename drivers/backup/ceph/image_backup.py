@@ -98,7 +98,7 @@ class ImageBackup:
         self._progress.end()
 
     def _write(self, source: BackupSource, pace: Pace) -> None:
-        pace.tell(0.0)
+        pace.progress(0.0)
         moment = self._moment(source)
         parent = self._prepare(source, pace)
         with self._images.owned(self._base) as image:
@@ -106,7 +106,7 @@ class ImageBackup:
             self._progress.save(source.size)
             with contextlib.suppress(self._images.pool.binding.rbd.ImageExists):
                 image.create_snap(moment)
-        pace.tell(1.0)
+        pace.progress(1.0)
 
     def _moment(self, source: BackupSource) -> str:
         """Return the name of the backup's snapshot, which all attempts at it give it."""
@@ -143,7 +143,7 @@ class ImageBackup:
 
     def _set_back(self, parent: str, size: int, pace: Pace) -> None:
         """Give the base image the data of the parent's snapshot again, where it differs."""
-        quiet = Pace(tell=lambda _part: pace.tell(0.0), waiting=pace.waiting)
+        quiet = Pace(progress=lambda _part: pace.progress(0.0), waiting=pace.waiting)
         with (
             self._images.owned(self._base) as image,
             self._images.opened(self._base, parent) as before,

@@ -58,7 +58,7 @@ class ImageRestore:
             begin = progress.offset
             if begin:
                 pace.saved(min(1.0, begin / max(1, size)))
-            pace.tell(min(1.0, begin / max(1, size)))
+            pace.progress(min(1.0, begin / max(1, size)))
             changes = image.changes(None, begin, size)
             if not is_zero:
                 changes = image_source.with_holes(changes, begin, size)
@@ -76,7 +76,7 @@ class ImageRestore:
             with pace.waiting():
                 device.flush()
             progress.end()
-            pace.tell(1.0)
+            pace.progress(1.0)
 
     def verify(self, pace: Pace) -> None:
         """Read all data: the cluster compares its checksums, and there are no others."""
@@ -90,7 +90,7 @@ class ImageRestore:
                 target_is_zero=True,
             )
             copying.run(image.changes(None, 0, image.size), pace, lambda _end: None)
-            pace.tell(1.0)
+            pace.progress(1.0)
 
     def _progress(self, volume_id: str, pace: Pace) -> WriteProgress:
         owner = {"key": pace.key, "volume": volume_id}

@@ -17,7 +17,7 @@ from drivers.backup.transfer.limits import TransferEnded
 from drivers.interface.pace import Pace
 
 FRESH = 2.0
-"""Seconds for which the last call of ``tell`` lets threads write; a lock lives longer."""
+"""Seconds for which the last call of ``progress`` lets threads write; a lock lives longer."""
 
 _POLL_INTERVAL = 0.2
 
@@ -69,20 +69,20 @@ def required_after_errors(pace: Pace) -> Iterator[Pace]:
     The requests of a host that was shut out fail, as do its checkpoints. Such an error is none of
     the operation, which another host runs: it must neither be cleaned up nor end as failed.
 
-    :raises OwnershipLost: by ``tell``, in place of the error.
+    :raises OwnershipLost: by ``progress``, in place of the error.
     """
     last = 0.0
 
-    def tell(part: float) -> None:
+    def report(part: float) -> None:
         nonlocal last
         last = part
-        pace.tell(part)
+        pace.progress(part)
 
     try:
-        yield dataclasses.replace(pace, tell=tell)
+        yield dataclasses.replace(pace, progress=report)
     except Exception:
         with suppress(Exception):
-            pace.tell(last)
+            pace.progress(last)
         raise
 
 

@@ -101,7 +101,7 @@ class WriteProgress:
             if not is_logged:
                 LOG.info("%s: waits for the end of %s", _shown(self._text()), _shown(found))
                 is_logged = True
-            pace.tell(0.0)
+            pace.progress(0.0)
             with pace.waiting():
                 time.sleep(POLL_INTERVAL)
 

@@ -80,7 +80,7 @@ class RewriteRun:
                 self._write_checkpoint()
             raise
         self._write_checkpoint()
-        pace.tell(1.0)
+        pace.progress(1.0)
         return sorted(self._recorded.objects, key=lambda one: one.offset)
 
     def is_compressible(self, start: int, end: int) -> bool:
@@ -121,7 +121,7 @@ class RewriteRun:
             one.result()
         if self._until_checkpoint.expired():
             self._write_checkpoint()
-        self._pace.tell(self._part(self._processed))
+        self._pace.progress(self._part(self._processed))
         return left
 
     def _process(self, wanted: NewObject) -> None:

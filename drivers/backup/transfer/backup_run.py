@@ -151,7 +151,7 @@ class BackupRun:
             one.result()
         if self._until_checkpoint.expired():
             self._write_checkpoint(pace)
-        pace.tell(self._fraction())
+        pace.progress(self._fraction())
         return left
 
     def _fraction(self) -> float:

@@ -102,7 +102,7 @@ class RestoreRun:
         if self._target is not None and not self._target_is_zero:
             block_copy.clear_from(self._chain.end, self._target, pace)
             self._target.flush()
-        pace.tell(1.0)
+        pace.progress(1.0)
 
     def _note_strange_names(self) -> None:
         """Note objects of which the metadata does not know; missing ones are noted when read."""
@@ -224,7 +224,7 @@ class RestoreRun:
             one.result()
         if self._until_checkpoint.expired():
             self._write_checkpoint(pace)
-        pace.tell(min(1.0, self._processed / self._total))
+        pace.progress(min(1.0, self._processed / self._total))
         return left
 
     def _restore_object(

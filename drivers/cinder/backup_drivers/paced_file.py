@@ -62,7 +62,7 @@ class PacedFile:
         if threading.get_ident() != self._thread:
             return
         try:
-            self._pace.tell(min(self._file.tell() / self._size, 1.0))
+            self._pace.progress(min(self._file.tell() / self._size, 1.0))
         except BaseException as error:
             self.ending = error
             raise

@@ -99,7 +99,7 @@ def _copy(ctx: MigrationContext, volume: Record, source: BlockFile, target: Bloc
             raise ProcessStopping("the service stops: the copy resumes at its next start")
 
     moved_data.begin(size)
-    pace = dataclasses.replace(ctx.pace, tell=report)
+    pace = dataclasses.replace(ctx.pace, progress=report)
     block_copy.copy(source, target, size, pace, skip_equal=ctx.resumed)
 
 

@@ -121,7 +121,7 @@ def test_the_end_of_a_copy_passes_the_driver(
             raise ending
 
     with pytest.raises(ending):
-        it.back_up(it.rows.new(), pace=Pace(tell=tell))
+        it.back_up(it.rows.new(), pace=Pace(progress=tell))
 
 
 def test_a_backup_that_was_interrupted_is_removed_and_made_again(
@@ -136,7 +136,7 @@ def test_a_backup_that_was_interrupted_is_removed_and_made_again(
 
     row = it.rows.new()
     with pytest.raises(Stopping):
-        it.back_up(row, pace=Pace(tell=tell))
+        it.back_up(row, pace=Pace(progress=tell))
     [half] = it.stored
     assert [path.name for path in it.work.iterdir()] == [f"{row['id']}.begun"]
 
@@ -166,7 +166,7 @@ def test_facts_of_the_progress_are_the_workers_to_send(guest: Callable[..., Gues
     def tell(_fraction: float) -> None:
         seen.append(dict(facts[0]()))
 
-    it.back_up(it.rows.new(), pace=Pace(tell=tell, show=facts.append))
+    it.back_up(it.rows.new(), pace=Pace(progress=tell, show=facts.append))
 
     assert seen[-1].keys() == {"id", "list", "prefix"}
     assert (seen[-1]["id"], len(seen[-1]["list"])) == (3, 10_000)

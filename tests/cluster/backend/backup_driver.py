@@ -86,6 +86,6 @@ def _noting(call: Call, options: dict[str, Any]) -> dict[str, Any]:
 
     def tell(fraction: float) -> None:
         call.note(EFFECT)
-        pace.tell(fraction)
+        pace.progress(fraction)
 
-    return {**options, "pace": dataclasses.replace(pace, tell=tell)}
+    return {**options, "pace": dataclasses.replace(pace, progress=tell)}

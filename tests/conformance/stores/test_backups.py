@@ -84,10 +84,10 @@ class TestBackupAndRestore:
     ) -> None:
         row = rows.new()
         with pytest.raises(Ended):
-            rows.back_up(driver, row, volume, pace=Pace(tell=_end_at(0.4), key="k"))
+            rows.back_up(driver, row, volume, pace=Pace(progress=_end_at(0.4), key="k"))
         rows.back_up(make(), row, volume, pace=Pace(key="k"))
         with open(target, "r+b") as file, pytest.raises(Ended):
-            driver.restore(rows.record(row), "v", file, pace=Pace(tell=_end_at(0.4), key="r"))
+            driver.restore(rows.record(row), "v", file, pace=Pace(progress=_end_at(0.4), key="r"))
         with open(target, "r+b") as file:
             make().restore(rows.record(row), "v", file, pace=Pace(key="r"))
         assert difference(target.read_bytes(), volume.read_bytes()) is None

@@ -153,12 +153,12 @@ class TestProgress:
         if not takes(driver.backup, "pace"):
             pytest.skip("backup takes no pace")
         row = rows.new()
-        rows.back_up(driver, row, volume, pace=Pace(tell=told.append, key="b"))
+        rows.back_up(driver, row, volume, pace=Pace(progress=told.append, key="b"))
         assert told and told == sorted(told)
         assert told[0] >= 0 and told[-1] <= 1
         told.clear()
         with target.open("r+b") as file:
-            driver.restore(rows.record(row), "v", file, pace=Pace(tell=told.append, key="r"))
+            driver.restore(rows.record(row), "v", file, pace=Pace(progress=told.append, key="r"))
         assert told and told == sorted(told)
         assert told[0] >= 0 and told[-1] <= 1
 
@@ -255,7 +255,7 @@ class TestLeftFiles:
                 raise KeyError("the end")
 
         with pytest.raises(KeyError):
-            rows.back_up(driver, row, volume, pace=Pace(tell=end, key="k"))
+            rows.back_up(driver, row, volume, pace=Pace(progress=end, key="k"))
         driver.delete_backup(rows.record(row))
         assert {file for file in stored_files() - before if not file.endswith(".lock")} == set()
 

@@ -37,13 +37,13 @@ def _held(source: Any, target: Any, size: int, pace: Pace, **more: Any) -> None:
         nonlocal told
         told += 1
         while hold.exists():
-            pace.tell(0.0)  # it raises at a stop
+            pace.progress(0.0)  # it raises at a stop
             if told < _CHUNKS:
                 return
             time.sleep(0.02)
-        pace.tell(fraction)
+        pace.progress(fraction)
 
-    _copy(source, target, size, dataclasses.replace(pace, tell=tell), **more)
+    _copy(source, target, size, dataclasses.replace(pace, progress=tell), **more)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ class Ended(BaseException):
 def test_the_position_is_reported_before_each_piece() -> None:
     told: list[float] = []
     moved: list[int] = []
-    file = PacedFile(io.BytesIO(DATA), Pace(tell=told.append, moved=moved.append))
+    file = PacedFile(io.BytesIO(DATA), Pace(progress=told.append, moved=moved.append))
     pieces = [file.read(256), file.read(256), file.read()]
 
     assert b"".join(pieces) == DATA
@@ -38,7 +38,7 @@ def test_the_position_is_reported_before_each_piece() -> None:
 def test_writes_are_reported_too_and_the_rest_passes_through() -> None:
     told: list[float] = []
     below = io.BytesIO(DATA)
-    file = PacedFile(below, Pace(tell=told.append))
+    file = PacedFile(below, Pace(progress=told.append))
     file.seek(512)
     with file:
         assert file.write(b"xy") == 2
@@ -55,7 +55,7 @@ def test_an_end_is_raised_again_by_each_later_call() -> None:
     def tell(_fraction: float) -> None:
         raise Ended
 
-    file = PacedFile(io.BytesIO(DATA), Pace(tell=tell))
+    file = PacedFile(io.BytesIO(DATA), Pace(progress=tell))
     for _ in range(2):
         with pytest.raises(Ended):
             file.read(1)
@@ -65,7 +65,7 @@ def test_an_end_is_raised_again_by_each_later_call() -> None:
 def test_other_threads_of_a_driver_report_bytes_only() -> None:
     told: list[float] = []
     moved: list[int] = []
-    file = PacedFile(io.BytesIO(DATA), Pace(tell=told.append, moved=moved.append))
+    file = PacedFile(io.BytesIO(DATA), Pace(progress=told.append, moved=moved.append))
     thread = threading.Thread(target=file.read, args=[16])
     thread.start()
     thread.join()

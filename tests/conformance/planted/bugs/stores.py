@@ -242,24 +242,26 @@ BUGS = (
     _T.after("metadata that is a dict", "get_metadata", "answer = {'version': 2}"),
     _T.text(
         "progress in percent",
-        "pace.tell(min(1.0, (number + 1) * BLOCK / size))",
-        "pace.tell(100 * (number + 1) * BLOCK / size)",
+        "pace.progress(min(1.0, (number + 1) * BLOCK / size))",
+        "pace.progress(100 * (number + 1) * BLOCK / size)",
     ),
     _T.text(
         "progress that falls",
-        "pace.tell(min(1.0, (number + 1) * BLOCK / size))",
-        "pace.tell(1 - number * BLOCK / size)",
+        "pace.progress(min(1.0, (number + 1) * BLOCK / size))",
+        "pace.progress(1 - number * BLOCK / size)",
     ),
     _T.text(
         "no progress of a backup",
-        "                pace.tell(min(1.0, (number + 1) * BLOCK / size))\n",
+        "                pace.progress(min(1.0, (number + 1) * BLOCK / size))\n",
         "",
     ),
-    _T.text("no progress of a restore", "            pace.tell((number + 1) / len(chain))\n", ""),
+    _T.text(
+        "no progress of a restore", "            pace.progress((number + 1) / len(chain))\n", ""
+    ),
     _B.text(
         "the end of a backup is swallowed",
-        "                pace.tell(min(1.0, (number + 1) * BLOCK / size))\n",
-        "                try:\n                    pace.tell(min(1.0, (number + 1) * BLOCK / size))\n                except Exception:\n                    break\n",
+        "                pace.progress(min(1.0, (number + 1) * BLOCK / size))\n",
+        "                try:\n                    pace.progress(min(1.0, (number + 1) * BLOCK / size))\n                except Exception:\n                    break\n",
     ),
     _T.before(
         "the password in a log line",

@@ -58,7 +58,7 @@ class ShelfDriver(BackupDriver):
                 if known.get(str(number)) != digest:
                     hashes[str(number)] = digest
                     data.write(block)
-                pace.tell(min(1.0, (number + 1) * BLOCK / size))
+                pace.progress(min(1.0, (number + 1) * BLOCK / size))
         facts = {"size": size, "parent": parent and parent.id, "hashes": hashes}
         if backup_metadata:
             facts["metadata"] = self.get_metadata(backup.volume_id)
@@ -75,7 +75,7 @@ class ShelfDriver(BackupDriver):
         chain = self._chain(backup)
         for number, (record, step) in enumerate(chain):
             self._write(record, step, volume_file, step["size"])
-            pace.tell((number + 1) / len(chain))
+            pace.progress((number + 1) / len(chain))
         volume_file.flush()
         if "metadata" in facts:
             self.put_metadata(volume_id, facts["metadata"])

@@ -32,7 +32,7 @@ def until(fraction: float, key: str = "one") -> Pace:
         if done >= fraction:
             raise Ended
 
-    return Pace(tell=tell, key=key)
+    return Pace(progress=tell, key=key)
 
 
 class Stops(BaseException):
@@ -44,7 +44,7 @@ class Stopping:
 
     def __init__(self) -> None:
         self.saved: list[float] = []
-        self.pace = Pace(tell=self._tell, key="one", saved=self.saved.append)
+        self.pace = Pace(progress=self._tell, key="one", saved=self.saved.append)
 
     def _tell(self, _done: float) -> None:
         raise Stops

@@ -214,7 +214,7 @@ class TestDeletion:
         context = store.context()
         pace = transfer_control.cancellable(context, chain[1], ("restoring",))
         with pytest.raises(BackupUnwanted):
-            pace.tell(0.5)
+            pace.progress(0.5)
 
 
 class TestReaders:

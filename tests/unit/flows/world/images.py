@@ -99,7 +99,7 @@ class Images:
         check: Any = None,
     ) -> None:
         self.aside.add(key)
-        pace.tell(0.5)
+        pace.progress(0.5)
         if "fetch" in self.plan:
             raise self.plan["fetch"]
         file.truncate(0)

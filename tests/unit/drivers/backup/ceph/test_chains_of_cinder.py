@@ -150,7 +150,7 @@ class TestSequencesInWhichCinderLosesData:
                 raise KeyError
 
         with pytest.raises(KeyError):
-            cloud.back_up(row, pace=Pace(tell=fail))
+            cloud.back_up(row, pace=Pace(progress=fail))
         delete(cloud, row)
 
         assert cloud.restored(kept) == data

@@ -48,7 +48,7 @@ class FrozenHost:
 
     def _run(self) -> None:
         try:
-            self._work(Pace(tell=self._tell, moved=self._moved, key="same"))
+            self._work(Pace(progress=self._tell, moved=self._moved, key="same"))
             self.ended.append("done")
         except BaseException as error:  # noqa: BLE001 - whatever it is
             self.ended.append(type(error).__name__)
@@ -115,7 +115,7 @@ def test_it_leaves_the_backup_to_the_host_that_adopted_it(cloud, monkeypatch, ki
         if 0 < part < 1 and not frozen.ended:
             frozen.go_on()
 
-    cloud.back_up(row, pace=Pace(tell=tell))
+    cloud.back_up(row, pace=Pace(progress=tell))
 
     assert frozen.ended
     assert cloud.restored(row) == cloud.data()
@@ -136,7 +136,7 @@ def test_its_failure_removes_nothing_of_the_host_that_adopted_it(cloud, monkeypa
         if 0 < part < 1 and not frozen.ended:
             frozen.go_on()
 
-    cloud.back_up(row, pace=Pace(tell=tell))
+    cloud.back_up(row, pace=Pace(progress=tell))
 
     assert frozen.ended
     assert [name for name in cloud.snapshots() if row["id"] in name]
@@ -217,7 +217,7 @@ def test_nothing_is_written_after_the_locks_are_lost(monkeypatch):
     monkeypatch.setattr(extent_copy, "ThreadPoolExecutor", Threads)
     volume = Volume(read)
     with pytest.raises(OwnershipLost):
-        copied(volume, Pace(tell=tell), saved)
+        copied(volume, Pace(progress=tell), saved)
 
     assert (volume.written, late, saved) == ([], [], [])
 
@@ -237,7 +237,7 @@ def test_pieces_that_were_begun_before_the_host_slept_wait_for_a_check(monkeypat
 
     volume = Volume(read)
     with pytest.raises(OwnershipLost):
-        copied(volume, Pace(tell=tell), [], transfers=1)
+        copied(volume, Pace(progress=tell), [], transfers=1)
 
     assert volume.written == []
 
@@ -251,6 +251,6 @@ def test_a_slow_check_only_delays_the_copy(monkeypatch):
             monkeypatch.setattr(write_permit, "FRESH", 60.0)
 
     volume = Volume(lambda _offset: None)
-    copied(volume, Pace(tell=tell), [])
+    copied(volume, Pace(progress=tell), [])
 
     assert sorted(volume.written) == list(range(0, 100 * OBJECT, OBJECT))

@@ -217,7 +217,7 @@ class TestSourceSnapshots:
 
         row = cloud.new()
         with pytest.raises(KeyError):
-            cloud.back_up(row, pace=Pace(tell=fail))
+            cloud.back_up(row, pace=Pace(progress=fail))
 
         assert (cloud.snapshots(), cloud.images(), cloud.objects()) == ([], [], [])
 

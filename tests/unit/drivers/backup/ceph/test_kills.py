@@ -113,9 +113,9 @@ def test_a_backup_continues_after_its_checkpoint(cloud, monkeypatch):
             raise Stopping
 
     with pytest.raises(Stopping):
-        cloud.back_up(row, pace=Pace(tell=stop, saved=saved.append, key="k"))
+        cloud.back_up(row, pace=Pace(progress=stop, saved=saved.append, key="k"))
     told: list[float] = []
-    cloud.back_up(row, pace=Pace(tell=told.append, saved=told.append, key="k"))
+    cloud.back_up(row, pace=Pace(progress=told.append, saved=told.append, key="k"))
 
     assert saved and saved[-1] > 0.4
     assert min(part for part in told if part) >= saved[-1]

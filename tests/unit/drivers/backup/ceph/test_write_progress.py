@@ -31,7 +31,7 @@ def _soon(monkeypatch):
 def half(cloud: Cloud, row) -> None:
     """Begin a backup, whose process ends then."""
     with pytest.raises(Stopped):
-        cloud.back_up(row, pace=Pace(tell=stop_within))
+        cloud.back_up(row, pace=Pace(progress=stop_within))
 
 
 def stop_within(part: float) -> None:
@@ -49,7 +49,7 @@ def test_a_second_backup_waits_for_the_first(cloud):
     def tell(_part: float) -> None:
         waits.set()
 
-    other = threading.Thread(target=lambda: cloud.back_up(second, pace=Pace(tell=tell)))
+    other = threading.Thread(target=lambda: cloud.back_up(second, pace=Pace(progress=tell)))
     other.start()
     assert waits.wait(60)
     assert second["status"] == "creating"
@@ -86,7 +86,7 @@ def test_one_that_is_cancelled_while_it_waits_leaves_nothing(cloud):
         raise KeyError
 
     with pytest.raises(KeyError):
-        cloud.back_up(second, pace=Pace(tell=cancel))
+        cloud.back_up(second, pace=Pace(progress=cancel))
 
     assert not [name for name in cloud.snapshots() if second["id"] in name]
     cloud.back_up(first)
@@ -118,7 +118,7 @@ def test_all_attempts_at_a_backup_of_a_file_make_the_same_snapshot(cloud):
     row = cloud.new(full)
     row.update(cloud.driver().place(cloud.rows.record(row)) or {})
     with volume.open("rb") as file, pytest.raises(Stopped):
-        cloud.driver().backup(cloud.rows.record(row), file, pace=Pace(tell=stop_within))
+        cloud.driver().backup(cloud.rows.record(row), file, pace=Pace(progress=stop_within))
     [base] = cloud.images()
     moment = json.loads((cloud.backups.path / "objects" / f"holdfast.{base}.progress").read_bytes())
 
@@ -152,7 +152,7 @@ def test_one_that_does_not_move_is_not_taken_over(cloud, monkeypatch):
                 cloud.back_up(second)
             refused.append(str(caught.value))
 
-    cloud.back_up(first, pace=Pace(tell=tell))
+    cloud.back_up(first, pace=Pace(progress=tell))
 
     [text] = refused
     assert f"backup {first['id']} writes to the same image" in text
@@ -196,7 +196,7 @@ def test_one_whose_object_was_removed_notices_it(cloud):
             cloud.driver().delete_backup(cloud.rows.record(first))
 
     with pytest.raises(BackupDriverException, match="removed or replaced"):
-        cloud.back_up(first, pace=Pace(tell=tell))
+        cloud.back_up(first, pace=Pace(progress=tell))
 
     assert cloud.restored(cloud.made(full)) == cloud.data()
 
@@ -215,7 +215,7 @@ def test_a_set_back_shows_that_it_moves(cloud, monkeypatch):
             seen.append(state)
 
     row = cloud.new(full)
-    cloud.back_up(row, pace=Pace(tell=tell))
+    cloud.back_up(row, pace=Pace(progress=tell))
 
     assert len(set(seen)) > 3
     assert cloud.restored(row) == cloud.data()

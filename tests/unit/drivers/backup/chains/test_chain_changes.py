@@ -83,7 +83,7 @@ class Chains:
             if self.dice.random() < 0.2:
                 raise Killed
 
-        return Pace(tell=tell)
+        return Pace(progress=tell)
 
     def prune(self) -> None:
         """Delete a backup, whose children are handed its data."""
@@ -279,7 +279,7 @@ class TestFrozenHost:
         assert table.name == f"{chain[2]['service_metadata']}_metadata"
 
     def test_an_attempt_continues_one_that_was_killed(self, tmp_path, rows, chain):
-        leaf, killed = rows.record(chain[2]), Pace(tell=Killed.throw)
+        leaf, killed = rows.record(chain[2]), Pace(progress=Killed.throw)
         place = driver_of(tmp_path).other_place(leaf)
         with pytest.raises(Killed):
             driver_of(tmp_path).rewrite(leaf, None, place, pace=killed)
@@ -343,7 +343,7 @@ def kill_at(part: float) -> Pace:
         if done >= part:
             raise Killed
 
-    return Pace(tell=tell, key="one")
+    return Pace(progress=tell, key="one")
 
 
 class TestResumedRestore:

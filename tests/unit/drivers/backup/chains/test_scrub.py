@@ -210,7 +210,7 @@ class TestForgottenObjects:
             if done >= 1:
                 raise KeyboardInterrupt
 
-        for pace in (Pace(tell=kill, key="one"), Pace(key="one")):
+        for pace in (Pace(progress=kill, key="one"), Pace(key="one")):
             found: list[Any] = []
             with open(target, "r+b") as file, suppress(KeyboardInterrupt):
                 driver.restore(rows.record(leaf), "v", file, pace=pace, damage=found)
