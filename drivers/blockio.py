@@ -34,7 +34,7 @@ _ALIGNMENT = 4096
 _PUNCH_LENGTH = units.Gi
 """Bytes for one call of fallocate: a block device may zero them one by one."""
 
-_BLOCK = 64 * 1024
+_BLOCK = 64 * units.Ki
 """Bytes that :meth:`BlockFile.write_data` leaves out together where all of them are zero."""
 
 _ZEROS = bytes(units.Mi)

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import hashlib
 
+from oslo_utils import units
+
 from drivers import blockio
 from drivers.interface.image import Hole, Piece
 
 NAME = "sparse-sha512"
 """The ``os_hash_algo`` of images with this hash."""
 
-_BLOCK = 64 * 1024
+_BLOCK = 64 * units.Ki
 _ZEROS = bytes(_BLOCK)
 
 

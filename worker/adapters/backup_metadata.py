@@ -16,6 +16,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from oslo_utils import units
+
 from drivers.interface.errors import (
     BackupDriverException,
     BackupMetadataUnsupportedVersion,
@@ -32,7 +34,7 @@ _BASE = "volume-base-metadata"
 _USER = "volume-metadata"
 _IMAGE = "volume-glance-metadata"
 
-_MAX_LENGTH = 10 * 1024**2
+_MAX_LENGTH = 10 * units.Mi
 """Characters of a volume's metadata: columns of 64 KiB for each of Glance's 128 properties."""
 
 _NAMES = ("display_name", "display_description")

@@ -7,10 +7,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from oslo_utils import units
+
 from worker.cli.access import Access, Command, CommandError, ShowOne, plain
 from worker.journal import sqlite_file
-
-_MIB = 2**20
 
 
 class Status(ShowOne):
@@ -31,7 +31,7 @@ class Status(ShowOne):
             "rejected": usage.rejected,
             "rejected limit": limits.keep_rejected,
             "failed bytes": usage.kept_bytes,
-            "failed bytes limit": limits.keep_failed_mib * _MIB,
+            "failed bytes limit": limits.keep_failed_mib * units.Mi,
             "removed failures": usage.removed_entries,
             "removed bytes": usage.removed_bytes,
             "last removal": plain(usage.removed_at),

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from oslo_config import cfg
+from oslo_utils import units
 
 LINES = 200
 """Lines that are returned, the newest ones."""
 
-_SEARCHED = 64 * 2**20
+_SEARCHED = 64 * units.Mi
 """Bytes of a file that are searched, from its end."""
 
 _LONGEST = 2000

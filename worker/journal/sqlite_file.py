@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from oslo_utils import timeutils
+from oslo_utils import timeutils, units
 
 LOG = logging.getLogger(__name__)
 
-CHECKED_AT_START = 64 * 2**20
+CHECKED_AT_START = 64 * units.Mi
 """Bytes of a journal up to which its whole content is checked at a start."""
 
 _SHOWN = 20

@@ -30,7 +30,7 @@ CHUNK = units.Mi
 _LEVEL = 2
 """Of ISA-L: as small as zlib's own 6 within 2 %, and seven times as fast."""
 
-_SAMPLE = 64 * 1024
+_SAMPLE = 64 * units.Ki
 _WORTH = 0.97
 """Part of its length below which data counts as compressible."""
 

@@ -121,7 +121,7 @@ _SAMPLES = 32
 _STRIDE = 4 * units.Mi
 """Largest distance of two samples in bytes; the smallest one is a segment."""
 
-_SAMPLE = 64 * 1024
+_SAMPLE = 64 * units.Ki
 """Bytes of a sample: of a large extent one in 64 is read twice."""
 
 

@@ -10,9 +10,11 @@ from array import array
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from oslo_utils import units
+
 from drivers.interface.errors import ImageUnacceptable
 
-_TOGETHER = 64 * 1024
+_TOGETHER = 64 * units.Ki
 """Bytes of a table that are read at a time."""
 
 

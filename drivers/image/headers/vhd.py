@@ -11,6 +11,8 @@ import os
 import struct
 from typing import BinaryIO
 
+from oslo_utils import units
+
 from drivers.image.headers.fields import read, require, unpacked
 from drivers.interface.errors import ImageUnacceptable
 
@@ -20,7 +22,7 @@ _FOOTER = struct.Struct(">8s2IQI4s2H4s2QHBBII")
 _CHECKSUM_AT = 64
 _TABLE = struct.Struct(">8s2QIII")
 _FIXED, _DYNAMIC, _DIFFERENCING = 2, 3, 4
-_SIZE_MAX = 2040 << 30
+_SIZE_MAX = 2040 * units.Gi
 """Bytes of a disk, as for QEMU."""
 
 

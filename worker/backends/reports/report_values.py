@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from oslo_utils import units
+
 MAX_NUMBER = 10**15
 """Largest number, so that products of two of them stay finite."""
 
@@ -22,7 +24,7 @@ MAX_ITEMS = 1000
 MAX_DEPTH = 4
 """Deepest nesting of dicts."""
 
-MAX_SIZE = 2**20
+MAX_SIZE = units.Mi
 """Characters of all texts and keys of a report; further ones are left out."""
 
 

@@ -12,17 +12,18 @@ from typing import Any
 
 import sqlalchemy as sa
 from oslo_serialization import jsonutils
+from oslo_utils import units
 from taskflow.persistence.backends.sqlalchemy.tables import JSONType
 
 from worker.rpc.received import message_limits
 
-LONGEST = 15 << 20
+LONGEST = 15 * units.Mi
 """Bytes of all texts of one row, unless the database takes less: MEDIUMTEXT has 16 MiB."""
 
 STRUCTURE_MAX = 300_000
 """Separators and brackets in a text; a message has at most 200,000, and they take 35 MiB here."""
 
-_PLAIN_MAX = 16 << 10
+_PLAIN_MAX = 16 * units.Ki
 """Bytes of a column that is no JSON; an answer to an operator has 4000."""
 
 TOO_LONG = "(too long)"

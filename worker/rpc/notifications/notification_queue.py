@@ -16,15 +16,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from oslo_utils import units
+
 from worker.call_log import MESSAGES
 
 LOG = logging.getLogger(__name__)
 
 MAX_MESSAGES = 10_000
-MAX_BYTES = 32 * 2**20
+MAX_BYTES = 32 * units.Mi
 """Most notifications that wait, and their bytes."""
 
-MAX_SIZE = 2**20
+MAX_SIZE = units.Mi
 """Bytes of one notification; a broker may refuse a larger one for ever."""
 
 SLOW = 5.0

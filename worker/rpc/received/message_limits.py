@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from oslo_utils import units
+
 STRUCTURE_MAX = 200_000
 """Separators and brackets in a message; each value and each key needs one."""
 
 DEPTH_MAX = 64
 """Levels of lists and mappings in each other; objects of Cinder have some twenty."""
 
-TEXT_MAX = 1 << 20
+TEXT_MAX = units.Mi
 """Characters of a text; the longest is an exported record of a backup."""
 
 KEY_MAX = 1000

@@ -21,6 +21,7 @@ from typing import Any
 from cheroot.server import Gateway, HTTPServer
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 from oslo_config import cfg
+from oslo_utils import units
 
 from worker.listen_address import Address, address_of
 from worker.service.monitoring.pages import TEXT, Answer, Pages
@@ -41,7 +42,7 @@ second. The first request of a person adds threads for such ones."""
 SOCKET_MODE = 0o660
 """The service's group may ask."""
 
-_HEADERS_MAX = 16 * 1024
+_HEADERS_MAX = 16 * units.Ki
 _BODY_MAX = 1024
 _BACKLOG = 16
 _ROUND = 0.5

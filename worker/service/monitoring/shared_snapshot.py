@@ -15,9 +15,11 @@ import struct
 import zlib
 from typing import Any
 
+from oslo_utils import units
+
 LOG = logging.getLogger(__name__)
 
-HALF = 512 * 1024
+HALF = 512 * units.Ki
 """Bytes of one of the two places; only pages that were written take memory."""
 
 _TRIES = 4
