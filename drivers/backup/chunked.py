@@ -41,7 +41,7 @@ from drivers.backup.transfer.recorded_backups import parent_of, require_own
 from drivers.backup.transfer.restore_run import RestoreRun
 from drivers.backup.transfer.stored_checkpoint import CheckpointPlace, StoredCheckpoint
 from drivers.blockio import BlockFile
-from drivers.interface.backup import Damage, Parts
+from drivers.interface.backup import Damage, Extents
 from drivers.interface.errors import BackupDamaged, BackupDriverException
 from drivers.interface.optional import Update
 from drivers.interface.pace import Pace
@@ -116,7 +116,7 @@ class ChunkedDriver(ChainChanges, Scrubbing, StoredList):
         backup_metadata: bool = False,
         *,
         pace: Pace = Pace(),  # noqa: B008 - it is immutable
-        changed: Parts | None = None,
+        changed: Extents | None = None,
     ) -> Update:
         """Store the objects that are not stored yet; the metadata is written last."""
         container, prefix = self._recorded.location(backup)
@@ -267,7 +267,7 @@ class ChunkedDriver(ChainChanges, Scrubbing, StoredList):
 
     @contextmanager
     def _parent_hashes(
-        self, backup: Record, parent: Record | None, changed: Parts | None
+        self, backup: Record, parent: Record | None, changed: Extents | None
     ) -> Iterator[Parent | None]:
         """Give the hashes of the parent's blocks."""
         if parent is None:

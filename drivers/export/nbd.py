@@ -75,7 +75,7 @@ _LOCKS = 64
 
 
 @dataclass
-class State:
+class ServerState:
     """The stored state of one export.
 
     :param port: 0 for a socket.
@@ -213,7 +213,7 @@ class NbdExport(ExportDriver):
         found = [server for server in servers if server is not None]
         return pause.paused(found, self._unit)
 
-    def _start(self, served: Served, path: str, state: State, lock: int) -> None:
+    def _start(self, served: Served, path: str, state: ServerState, lock: int) -> None:
         """:raises VolumeBackendAPIException: nothing is left of the try."""
         self._check_socket(served)
         arguments = qemu.arguments(
@@ -287,13 +287,13 @@ class NbdExport(ExportDriver):
             text = f"{PROGRAM} of {served.name}, process {server.pid}, does not end"
             raise RemoveExportException(text)
 
-    def _state(self, served: Served) -> State:
+    def _state(self, served: Served) -> ServerState:
         try:
-            return State(**json.loads(self._file(served, "json").read_text()))
+            return ServerState(**json.loads(self._file(served, "json").read_text()))
         except (FileNotFoundError, ValueError, TypeError):  # none yet, or torn by a crash
-            return State()
+            return ServerState()
 
-    def _keep(self, served: Served, state: State) -> None:
+    def _keep(self, served: Served, state: ServerState) -> None:
         fresh = self._file(served, "json.new")
         fresh.write_text(json.dumps(asdict(state)))
         fresh.replace(self._file(served, "json"))

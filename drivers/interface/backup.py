@@ -20,8 +20,8 @@ from drivers.interface.optional import Update
 from drivers.interface.pace import Pace
 from drivers.interface.records import Record
 
-Parts = Sequence[tuple[int, int]]
-"""Begin and end of parts of a volume, in bytes; in order, without overlap."""
+Extents = Sequence[tuple[int, int]]
+"""Begin and end of ranges of a volume, in bytes; in order, without overlap."""
 
 
 class Damage(NamedTuple):
@@ -158,7 +158,7 @@ class BackupDriver(abc.ABC):
         backup_metadata: bool = False,
         *,
         pace: Pace = Pace(),  # noqa: B008 - it is immutable
-        changed: Parts | None = None,
+        changed: Extents | None = None,
     ) -> Update:
         """Read a volume and keep its data.
 

@@ -15,17 +15,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from drivers.interface.group import GroupUpdate
 from drivers.interface.records import Record
 
-Volumes = Sequence[Record]
-GroupUpdate = Mapping[str, Any] | None
-Failover = tuple[str, Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]
+FailoverAnswer = tuple[str, Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]
 """The target that is active now, ``{"volume_id": …, "updates": {…}}`` for volumes, and
 ``{"group_id": …, "updates": {…}}`` for groups."""
 
 
 class Replicating:
-    """Freezing a backend, and going on with another one."""
+    """Freezing a backend, and the failover to another one."""
 
     def freeze_backend(self, context: Any) -> bool:
         """Learn that nothing is to be made or changed on the backend.
@@ -44,10 +43,10 @@ class Replicating:
     def failover_host(
         self,
         context: Any,
-        volumes: Volumes,
+        volumes: Sequence[Record],
         secondary_id: str | None = None,
         groups: Sequence[Record] | None = None,
-    ) -> Failover:
+    ) -> FailoverAnswer:
         """Fail over to a target, or back to ``default``.
 
         Also asked of an instance whose set-up failed, as it does where the backend is
@@ -56,7 +55,7 @@ class Replicating:
         :param volumes: those that are replicated.
         :param secondary_id: the target; None leaves the choice to the driver.
         :param groups: those whose type asks for replication.
-        :returns: see :data:`Failover`; a volume in ``error`` could not be moved.
+        :returns: see :data:`FailoverAnswer`; a volume in ``error`` could not be moved.
         :raises InvalidReplicationTarget: there is no such target; nothing was changed.
         :raises NotImplementedError: not supported.
         """
@@ -65,10 +64,10 @@ class Replicating:
     def failover(
         self,
         context: Any,
-        volumes: Volumes,
+        volumes: Sequence[Record],
         secondary_id: str | None = None,
         groups: Sequence[Record] | None = None,
-    ) -> Failover:
+    ) -> FailoverAnswer:
         """Do the same for a cluster, whose other hosts are notified afterwards."""
         return self.failover_host(context, volumes, secondary_id, groups)
 
@@ -81,7 +80,7 @@ class Replicating:
         raise NotImplementedError
 
     def enable_replication(
-        self, context: Any, group: Record, volumes: Volumes
+        self, context: Any, group: Record, volumes: Sequence[Record]
     ) -> tuple[GroupUpdate, Sequence[Mapping[str, Any]] | None]:
         """Replicate a group of volumes from now on.
 
@@ -93,7 +92,7 @@ class Replicating:
         raise NotImplementedError
 
     def disable_replication(
-        self, context: Any, group: Record, volumes: Volumes
+        self, context: Any, group: Record, volumes: Sequence[Record]
     ) -> tuple[GroupUpdate, Sequence[Mapping[str, Any]] | None]:
         """Stop replicating a group; the answer is that of :meth:`enable_replication`."""
         raise NotImplementedError
@@ -102,7 +101,7 @@ class Replicating:
         self,
         context: Any,
         group: Record,
-        volumes: Volumes,
+        volumes: Sequence[Record],
         secondary_backend_id: str | None = None,
     ) -> tuple[GroupUpdate, Sequence[Mapping[str, Any]] | None]:
         """Fail a group over to a target, or back; the answer is the same again."""

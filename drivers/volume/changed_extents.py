@@ -26,7 +26,7 @@ _NO_PLACE = 0x2 | 0x4 | 0x8 | 0x80 | 0x100 | 0x200 | 0x400
 
 
 @dataclass(frozen=True)
-class Extent:
+class PlacedExtent:
     """A part of a file and where it lies, in bytes.
 
     :param place: on the disk; None where that is unknown.
@@ -68,7 +68,7 @@ _HOLE, _UNKNOWN = -1, -2
 class _Walk:
     """Extents of a file, asked about in order."""
 
-    def __init__(self, extents: list[Extent]) -> None:
+    def __init__(self, extents: list[PlacedExtent]) -> None:
         self._extents = extents
         self._at = 0
 
@@ -82,7 +82,7 @@ class _Walk:
         return _UNKNOWN if one.place is None else one.place + offset - one.start
 
 
-def _extents(fd: int) -> Iterator[Extent]:
+def _extents(fd: int) -> Iterator[PlacedExtent]:
     start = 0
     while True:
         room = bytearray(_HEAD.size + _AT_ONCE * _EXTENT.size)
@@ -93,7 +93,7 @@ def _extents(fd: int) -> Iterator[Extent]:
             at = _HEAD.size + number * _EXTENT.size
             logical, place, length, _, _, flags, *_rest = _EXTENT.unpack_from(room, at)
             known = not flags & _NO_PLACE
-            yield Extent(logical, logical + length, place if known else None)
+            yield PlacedExtent(logical, logical + length, place if known else None)
             start = logical + length
             if flags & _LAST:
                 return

@@ -22,11 +22,13 @@ from flows.errors import RunInterrupted, Unavailable
 LOG = logging.getLogger(__name__)
 
 Work = Callable[[Record], Any]
-Outcome = tuple[Record, Any, BaseException | None]
+MemberOutcome = tuple[Record, Any, BaseException | None]
 """A member, the result of its work, and the error of its work."""
 
 
-def each(ctx: VolumeContext, members: Sequence[Record], action: str, work: Work) -> list[Outcome]:
+def each(
+    ctx: VolumeContext, members: Sequence[Record], action: str, work: Work
+) -> list[MemberOutcome]:
     """Do the same work for each member and return the outcomes in the members' order.
 
     :param action: the name of the work, for the log line of a failure.
@@ -48,20 +50,20 @@ def each(ctx: VolumeContext, members: Sequence[Record], action: str, work: Work)
     return outcomes
 
 
-def _in_threads(at_once: int, members: Sequence[Record], work: Work) -> list[Outcome]:
+def _in_threads(at_once: int, members: Sequence[Record], work: Work) -> list[MemberOutcome]:
     """Work in threads that have the context variables and the request of this one."""
     contexts = [contextvars.copy_context() for _ in members]
     request = oslo_context.get_current()  # for the log lines of the driver
     bind = request.update_store if request is not None else lambda: None
 
-    def run(context: contextvars.Context, member: Record) -> Outcome:
+    def run(context: contextvars.Context, member: Record) -> MemberOutcome:
         return context.run(_outcome, member, work)
 
     with ThreadPoolExecutor(at_once, "member", initializer=bind) as executor:
         return list(executor.map(run, contexts, members))
 
 
-def _outcome(member: Record, work: Work) -> Outcome:
+def _outcome(member: Record, work: Work) -> MemberOutcome:
     try:
         return member, work(member), None
     except BaseException as error:  # noqa: BLE001 - the caller raises or judges it

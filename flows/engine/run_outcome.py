@@ -16,7 +16,7 @@ from flows.engine.compiled_flows import RESULT, Shape
 from flows.errors import OperationInterrupted
 from flows.lifecycle import UNDO_FAILED
 
-State = Literal["done", "failed", "suspended"]
+OutcomeState = Literal["done", "failed", "suspended"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Outcome:
     :param revert_failures: steps that could not be reverted: class and text of each error.
     """
 
-    state: State
+    state: OutcomeState
     failure: Failure | None = None
     result: Any = None
     revert_failures: Mapping[str, str] = field(default_factory=dict)

@@ -93,7 +93,7 @@ def _cleared(delete: Callable[[Record], Any], member: Record) -> Any:
         raise
 
 
-def _made(outcomes: Sequence[parallel.Outcome]) -> MemberUpdates:
+def _made(outcomes: Sequence[parallel.MemberOutcome]) -> MemberUpdates:
     entries = [
         {"id": member.id, "status": CREATE.done, **update}
         if error is None
@@ -103,7 +103,7 @@ def _made(outcomes: Sequence[parallel.Outcome]) -> MemberUpdates:
     return verdict({}, None, entries, deletes=False)
 
 
-def _deleted(outcomes: Sequence[parallel.Outcome]) -> MemberUpdates:
+def _deleted(outcomes: Sequence[parallel.MemberOutcome]) -> MemberUpdates:
     entries = [{"id": member.id, "status": _status_after(error)} for member, _, error in outcomes]
     return verdict({}, None, entries, deletes=True)
 

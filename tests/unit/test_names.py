@@ -14,6 +14,13 @@ PACKAGES = ("worker", "flows", "drivers")
 CLASSES = {"InvalidInput"}
 """The error of flows is a subclass of that of drivers: callers get one name."""
 
+ALIASES = {
+    "Look": "a variable of types, for the class",
+    "MemberUpdates": "answers of drivers, and their checked form",
+    "Work": "the functions that a module calls",
+}
+"""Types that have a name in several modules, with the reason."""
+
 _SUBJECTS = """
 attachment audit backends backup backup_source base chains cinder compat compute connection create
 db delete errors export group groups host image image_cache journal lifecycle manage migration
@@ -29,20 +36,34 @@ def paths(packages: Sequence[str] = PACKAGES) -> Iterator[Path]:
         yield from (path.relative_to(ROOT) for path in sorted((ROOT / package).rglob("*.py")))
 
 
+def class_names(tree: ast.Module) -> Iterator[str]:
+    yield from (node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+
+
+def alias_names(tree: ast.Module) -> Iterator[str]:
+    """Yield the names of types that a module defines by an assignment."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+            if len(name) > 1 and name[0].isupper() and not name.isupper():
+                yield name
+
+
 def repeated(found: Mapping[str, Sequence[Path]]) -> dict[str, list[str]]:
     return {name: [str(path) for path in at] for name, at in found.items() if len(at) > 1}
 
 
-def test_classes_have_names_of_their_own() -> None:
+def test_classes_and_types_have_names_of_their_own() -> None:
     found: defaultdict[str, list[Path]] = defaultdict(list)
     for path in paths():
         if path.parts[:2] == ("worker", "cli"):
             continue  # a class for each verb of each noun
-        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ClassDef):
-                found[node.name].append(path)
+        tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+        for name in (*class_names(tree), *alias_names(tree)):
+            found[name].append(path)
 
-    assert {name: at for name, at in repeated(found).items() if name not in CLASSES} == {}
+    known = CLASSES | ALIASES.keys()
+    assert {name: at for name, at in repeated(found).items() if name not in known} == {}
 
 
 def test_modules_with_the_name_of_another_one_are_listed() -> None:

@@ -29,16 +29,16 @@ from worker.conf.option_groups import (
     tracing,
 )
 
-Groups = list[tuple[str | cfg.OptGroup, Sequence[cfg.Opt]]]
+OptionGroups = list[tuple[str | cfg.OptGroup, Sequence[cfg.Opt]]]
 
 
-def list_opts() -> Groups:
+def list_opts() -> OptionGroups:
     """Return our option groups.
 
     The options of backends stand under [backend_defaults], which holds for all of
     them; a backend's own section takes the same names.
     """
-    groups: Groups = [
+    groups: OptionGroups = [
         (
             "DEFAULT",
             [

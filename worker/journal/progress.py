@@ -30,7 +30,7 @@ LOG = logging.getLogger(__name__)
 PROGRESS_PAUSE = 2.0
 """Seconds between two writes of a task's progress."""
 
-Writing = Callable[[], AbstractContextManager[Any]]
+OpenTransaction = Callable[[], AbstractContextManager[Any]]
 """Gives a cursor in a transaction of its own."""
 
 
@@ -54,8 +54,8 @@ class FlowProgress:
     def __init__(
         self,
         statements: Statements,
-        writing: Writing,
-        writing_durably: Writing,
+        writing: OpenTransaction,
+        writing_durably: OpenTransaction,
         detail: models.FlowDetail,
     ) -> None:
         self._statements = statements
@@ -132,7 +132,7 @@ class FlowProgress:
         self._note_written()
 
     @repeated
-    def _write_in(self, writing: Writing) -> None:
+    def _write_in(self, writing: OpenTransaction) -> None:
         with writing() as cursor:
             self.write(cursor)
 

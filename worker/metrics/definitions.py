@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["counter", "gauge", "histogram"]
+MetricKind = Literal["counter", "gauge", "histogram"]
 Merge = Literal["sum", "max", "min"]
 
 SYSTEMS = ("bus", "database", "journal", "leases", "locks", "reports", "start", "store")
@@ -34,7 +34,7 @@ class Metric:
     """
 
     name: str
-    kind: Kind
+    kind: MetricKind
     help: str
     labels: tuple[str, ...] = ()
     merge: Merge = "sum"

@@ -10,7 +10,6 @@ are logged, and counted again at each report.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
 
 from oslo_db.exception import DBError
 
@@ -19,12 +18,10 @@ from flows.errors import Unavailable
 from worker.db.criteria import BackendRows
 from worker.db.records import Records
 from worker.db.records.services.service import is_up
+from worker.recovery.queue_proof import Depths
 from worker.rpc import markers, topics
 
 LOG = logging.getLogger(__name__)
-
-Depths = Callable[[Collection[str]], Mapping[str, tuple[int, int]]]
-"""Returns of each queue how many messages are ready, and how many consumers it has."""
 
 
 class UnservedQueues:

@@ -27,7 +27,7 @@ from drivers.backup.ceph.image_restore import ImageRestore
 from drivers.backup.transfer.limits import TransferLimits
 from drivers.backup.transfer.recorded_backups import parent_of
 from drivers.blockio import BlockFile
-from drivers.interface.backup import BackupDriver, Parts
+from drivers.interface.backup import BackupDriver, Extents
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.optional import Update
 from drivers.interface.pace import Pace
@@ -110,7 +110,7 @@ class CephDriver(BackupDriver):
         backup_metadata: bool = False,
         *,
         pace: Pace = Pace(),  # noqa: B008 - it is immutable
-        changed: Parts | None = None,
+        changed: Extents | None = None,
     ) -> Update:
         """Give the base image the data of the volume, and snapshot it."""
         base = image_names.recorded_base(backup)

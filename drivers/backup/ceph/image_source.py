@@ -13,7 +13,7 @@ from drivers.backup.ceph.base_image import BaseImages
 from drivers.backup.ceph.ceph_cluster import Cluster
 from drivers.backup.ceph.extent_copy import Source
 from drivers.blockio import BlockFile
-from drivers.interface.backup import Parts
+from drivers.interface.backup import Extents
 from drivers.interface.records import Record
 from drivers.rbd_image import Change, RbdImage
 
@@ -57,7 +57,7 @@ class FileSource:
 
     is_fixed = False
 
-    def __init__(self, backup: Record, device: BlockFile, changed: Parts | None) -> None:
+    def __init__(self, backup: Record, device: BlockFile, changed: Extents | None) -> None:
         self.reader = device
         self.size = device.size
         self.moment = image_names.new_snapshot(str(backup.id))
@@ -142,7 +142,7 @@ class ImageSource:
 
 @contextmanager
 def opened(
-    backup: Record, file: Any, device: BlockFile, changed: Parts | None, timeout: int
+    backup: Record, file: Any, device: BlockFile, changed: Extents | None, timeout: int
 ) -> Iterator[BackupSource]:
     """Give the source of a backup.
 
@@ -182,7 +182,7 @@ def _name(image: Any) -> str:
     return str(image.get_name())
 
 
-def _within(extents: Parts, start: int, end: int) -> Iterator[Change]:
+def _within(extents: Extents, start: int, end: int) -> Iterator[Change]:
     for begin, stop in extents:
         if max(begin, start) < min(stop, end):
             yield Change(max(begin, start), min(stop, end))

@@ -12,7 +12,7 @@ from drivers.backup.transfer import extents, volume_reader
 from drivers.backup.transfer.extents import ObjectExtent
 from drivers.backup.transfer.volume_reader import VolumeReader
 from drivers.blockio import Extent
-from drivers.interface.backup import Parts
+from drivers.interface.backup import Extents
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Parent:
     """
 
     block_hashes: BlockHashes
-    changed: Parts | None = None
+    changed: Extents | None = None
 
 
 class ChangedBlocks:

@@ -24,7 +24,7 @@ from drivers.cinder.backup_drivers.attempts import Attempts
 from drivers.cinder.backup_drivers.paced_file import PacedFile
 from drivers.cinder.error_translation import translated
 from drivers.cinder.translation import cinders, context
-from drivers.interface.backup import BackupDriver, Parts
+from drivers.interface.backup import BackupDriver, Extents
 from drivers.interface.errors import BackupDriverException
 from drivers.interface.optional import Update
 from drivers.interface.pace import Pace
@@ -87,7 +87,7 @@ class CinderBackupDriver(BackupDriver):
         backup_metadata: bool = False,
         *,
         pace: Pace = Pace(),  # noqa: B008 - it is immutable
-        changed: Parts | None = None,
+        changed: Extents | None = None,
     ) -> Update:
         """Remove the remains of an interrupted attempt, and call the driver's method."""
         made, given = self._made(), self._given(backup)

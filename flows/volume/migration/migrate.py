@@ -55,7 +55,7 @@ from flows.volume.migration.target import CreateTarget, WaitForTarget
 
 LOG = logging.getLogger(__name__)
 
-Differences = Mapping[str, Mapping[str, Any]]
+TypeDifferences = Mapping[str, Mapping[str, Any]]
 
 _SAME_OBJECT = {"volume_backend_name", "RESKEY:availability_zones"}
 """Extra specs that describe a volume's place, not its properties."""
@@ -162,12 +162,12 @@ def steps() -> list[Step]:
     return [MoveByDriver(), CreateTarget(), WaitForTarget(), copy.CopyVolumeData(), *finish.steps()]
 
 
-def _differences(ctx: MigrationContext, volume: Record, new_type_id: str | None) -> Differences:
+def _differences(ctx: MigrationContext, volume: Record, new_type_id: str | None) -> TypeDifferences:
     """Return how the type that a volume is to have differs from its own."""
     return ctx.types.diff(volume.volume_type_id, new_type_id) if new_type_id else {}
 
 
-def _driver_may(differences: Differences) -> bool:
+def _driver_may(differences: TypeDifferences) -> bool:
     """Return whether an object that is moved as it is fits the other type."""
     specs = set(differences.get("extra_specs", ()))
     return not (
@@ -180,7 +180,7 @@ def _by_driver(
     volume: Record,
     host: Mapping[str, Any],
     new_type_id: str | None,
-    differences: Differences,
+    differences: TypeDifferences,
     commit: Sequence[str],
 ) -> bool:
     """Have the driver move a volume without attachments; return whether it did."""
@@ -232,7 +232,7 @@ def _write_moved(
     driver_contract.store(write, volume, columns, "migrate_volume")
 
 
-def _require_copyable(ctx: MigrationContext, volume: Record, differences: Differences) -> None:
+def _require_copyable(ctx: MigrationContext, volume: Record, differences: TypeDifferences) -> None:
     """:raises VolumeMigrationFailed: its data cannot be copied."""
     if volume.status == VolumeStatus.IN_USE or ctx.attachments.of_volume(volume.id):
         instance_swap.only_instance(ctx, volume.id)

@@ -38,7 +38,7 @@ _QOS_OF = sa.select(_QOS.c.id).where(
     _QOS.c.deleted == sa.false(),
 )
 
-Differences = dict[str, dict[str, list[Any]]]
+FieldDifferences = dict[str, dict[str, list[Any]]]
 """By part and key the old and the new value."""
 
 
@@ -69,10 +69,10 @@ class VolumeTypes:
         """Return ``consumer`` and ``specs`` of a type, None without any."""
         return self._db.read(lambda connection: _qos(connection, type_id)) if type_id else None
 
-    def diff(self, old_id: str, new_id: str) -> Differences:
+    def diff(self, old_id: str, new_id: str) -> FieldDifferences:
         """Return how two types differ. :raises VolumeTypeNotFound: there is no new one."""
 
-        def work(connection: sa.Connection) -> Differences:
+        def work(connection: sa.Connection) -> FieldDifferences:
             if get(connection, new_id) is None:
                 raise VolumeTypeNotFound(f"there is no volume type {new_id[:40]}")
             old, new = (_contents(connection, one) for one in (old_id, new_id))

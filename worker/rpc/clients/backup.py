@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import oslo_messaging
 
 from worker.rpc import objects, topics
-from worker.rpc.clients.service import Encoder, RemoteMethod, ServiceClient, call, cast
+from worker.rpc.clients.service import EncodeObject, RemoteMethod, ServiceClient, call, cast
 
 METHODS: Mapping[str, RemoteMethod] = {
     "create_backup": cast("2.0", "backup"),
@@ -31,7 +31,7 @@ METHODS: Mapping[str, RemoteMethod] = {
 }
 """Every method of the backup service, by its name; Cinder has none for chains and damage."""
 
-_ENCODED: Mapping[str, Encoder] = {"backup": objects.backup}
+_ENCODED: Mapping[str, EncodeObject] = {"backup": objects.backup}
 
 
 class BackupClient(ServiceClient):

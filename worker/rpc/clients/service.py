@@ -21,7 +21,7 @@ from worker.rpc.request_context import RequestContext
 
 _RETRIES = 3
 
-Encoder = Callable[[Mapping[str, Any], str], dict[str, Any]]
+EncodeObject = Callable[[Mapping[str, Any], str], dict[str, Any]]
 """Makes an object of a record, for a receiver's object version."""
 
 
@@ -73,7 +73,7 @@ class ServiceClient(abc.ABC):
     """The service, in the text of an error."""
 
     methods: ClassVar[Mapping[str, RemoteMethod]]
-    encoders: ClassVar[Mapping[str, Encoder]]
+    encoders: ClassVar[Mapping[str, EncodeObject]]
     """Arguments whose records become objects."""
 
     def __init__(

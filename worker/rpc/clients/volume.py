@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import oslo_messaging
 
 from worker.rpc import objects, topics
-from worker.rpc.clients.service import Encoder, RemoteMethod, ServiceClient, call, cast
+from worker.rpc.clients.service import EncodeObject, RemoteMethod, ServiceClient, call, cast
 
 _LISTING = "marker limit offset sort_keys sort_dirs"
 
@@ -79,7 +79,7 @@ METHODS: Mapping[str, RemoteMethod] = {
 }
 """Every method of the volume service, by its name."""
 
-_ENCODED: Mapping[str, Encoder] = {
+_ENCODED: Mapping[str, EncodeObject] = {
     "volume": objects.volume,
     "new_volume": objects.volume,
     "vref": objects.volume,

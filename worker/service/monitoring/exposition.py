@@ -23,7 +23,6 @@ from worker.service.monitoring import gauges
 from worker.service.monitoring import verdict as verdicts
 
 Labels = tuple[str, ...]
-Snapshot = Mapping[str, Any]
 
 VERSION = metadata.version("holdfast")
 
@@ -31,7 +30,7 @@ COMMON = ("service", "hostname")
 """Labels of all metrics, named as openstack-exporter does."""
 
 
-def judged(snapshot: Snapshot, now: float) -> Snapshot:
+def judged(snapshot: verdicts.PublishedState, now: float) -> verdicts.PublishedState:
     """Return a snapshot with the verdict on its process; the gauges of a dead one are left out."""
     silent = verdicts.age(snapshot, now)
     metrics = dict(snapshot.get("metrics", {}))
@@ -53,7 +52,7 @@ class Collector:
     :param snapshots: returns them.
     """
 
-    def __init__(self, snapshots: Callable[[], Iterable[Snapshot]]) -> None:
+    def __init__(self, snapshots: Callable[[], Iterable[verdicts.PublishedState]]) -> None:
         self._snapshots = snapshots
 
     def collect(self) -> Iterator[Family]:

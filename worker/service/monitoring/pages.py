@@ -106,7 +106,7 @@ class Pages:
         found = self._snapshots()
         return {**self._shown(found), "processes": [_aged(one) for one in found]}
 
-    def _probe(self, kind: verdicts.Kind, asking: Asking) -> Answer:
+    def _probe(self, kind: verdicts.ProbeKind, asking: Asking) -> Answer:
         verdict = self._verdict(kind, self._snapshots())
         status = "200 OK" if verdict.passed else "503 Service Unavailable"
         return Answer(status, _json(verdict.shown(details=asking.is_allowed)))
@@ -127,7 +127,7 @@ class Pages:
         shown = {**self._shown(found), "processes": [_process(one) for one in found]}
         return Answer("200 OK", _json(shown))
 
-    def _shown(self, found: Sequence[verdicts.Snapshot | None]) -> dict[str, Any]:
+    def _shown(self, found: Sequence[verdicts.PublishedState | None]) -> dict[str, Any]:
         alive, ready = self._verdict("alive", found), self._verdict("ready", found)
         return {
             "service": self._name,
@@ -141,7 +141,7 @@ class Pages:
         return [one.read() for one in self._processes]
 
     def _verdict(
-        self, kind: verdicts.Kind, found: Sequence[verdicts.Snapshot | None]
+        self, kind: verdicts.ProbeKind, found: Sequence[verdicts.PublishedState | None]
     ) -> verdicts.Verdict:
         return verdicts.verdict(kind, found, self._started)
 

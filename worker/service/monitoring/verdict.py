@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["alive", "ready"]
-Snapshot = Mapping[str, Any]
+ProbeKind = Literal["alive", "ready"]
+PublishedState = Mapping[str, Any]
 
 SILENT = 30.0
 """Seconds without a snapshot after which a process is not alive; they are written every second."""
@@ -28,7 +28,7 @@ class Verdict:
     :param checks: of each process, by name: why a check fails, or "".
     """
 
-    kind: Kind
+    kind: ProbeKind
     checks: Mapping[str, Mapping[str, str]]
 
     @property
@@ -58,7 +58,10 @@ class Verdict:
 
 
 def verdict(
-    kind: Kind, snapshots: Sequence[Snapshot | None], started: float, now: float | None = None
+    kind: ProbeKind,
+    snapshots: Sequence[PublishedState | None],
+    started: float,
+    now: float | None = None,
 ) -> Verdict:
     """Judge all processes of a service.
 
@@ -72,16 +75,18 @@ def verdict(
     return Verdict(kind, checks)
 
 
-def age(snapshot: Snapshot, now: float) -> float:
+def age(snapshot: PublishedState, now: float) -> float:
     """Return the seconds since a snapshot was taken."""
     return max(0.0, now - float(snapshot["at"]))
 
 
-def _name(number: int, snapshot: Snapshot | None) -> str:
+def _name(number: int, snapshot: PublishedState | None) -> str:
     return str(snapshot.get("slot") if snapshot else None or "") or f"process {number}"
 
 
-def _checks(kind: Kind, snapshot: Snapshot | None, started: float, now: float) -> dict[str, str]:
+def _checks(
+    kind: ProbeKind, snapshot: PublishedState | None, started: float, now: float
+) -> dict[str, str]:
     if snapshot is None:
         late = kind == "ready" or now - started > START
         return {"process": "it has not started yet" if late else ""}

@@ -43,7 +43,7 @@ class Count:
         return f"done {member.id}"
 
 
-def each(world: World, work: Callable[[Record], Any]) -> list[parallel.Outcome]:
+def each(world: World, work: Callable[[Record], Any]) -> list[parallel.MemberOutcome]:
     return parallel.each(world.context(), MEMBERS, "the test", work)
 
 
