@@ -157,7 +157,7 @@ class OperationContext:
         once more after its failure.
     :param abandoned: whether the process stops without waiting for the end of this run.
     :param claim: the operation's claim on its resource, where it makes one.
-    :param waits: how often the operation was deferred and has waited for another one.
+    :param deferrals: how often the operation has waited for the end of another one.
     """
 
     request: Request
@@ -176,7 +176,7 @@ class OperationContext:
     key: str = ""
     abandoned: Callable[[], bool] = lambda: False
     claim: HeldClaim | None = None
-    waits: int = 0
+    deferrals: int = 0
 
     def pause(self, seconds: float) -> bool:
         """Wait outside the limit of running threads; return whether the process stops."""

@@ -108,7 +108,7 @@ class Executor:
                 self._choose_direction(run)
             else:
                 run.revert = run.cancelled
-            if run.resumed and run.revert is None and not run.waits:
+            if run.resumed and run.revert is None and not run.deferrals:
                 MEASURED.count(RESUMED, run.operation.method)
             outcome = self._run(run, on_late_return)
         finally:
@@ -239,7 +239,7 @@ class Executor:
         operation = run.operation
         progress = self._journal.progress(run.detail)
         ctx = self._contexts(operation.request, run.resumed)
-        ctx = replace(ctx, waits=run.waits)
+        ctx = replace(ctx, deferrals=run.deferrals)
         if not run.calls_driver:
             ctx = replace(ctx, backend=cast(Backend, BackendWithoutDriver(ctx.backend, run.revert)))
         require_locks = _nothing

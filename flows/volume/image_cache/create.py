@@ -106,12 +106,12 @@ class ChooseCachedVolume(Step, task="cache"):
             return None
         image, pool = facts.show(ctx, image_id), CachePool.of(ctx, volume)
         entry = cache_entries.find(ctx, pool, image)
-        if entry is None and not ctx.waits:
+        if entry is None and not ctx.deferrals:
             self._fill(ctx, volume, image, pool)
         lock = pool.fill_lock(image_id)
-        if entry is None and ctx.waits < _MOST_WAITS and ctx.operations.fills_image_cache(lock):
+        if entry is None and ctx.deferrals < _MOST_WAITS and ctx.operations.fills_image_cache(lock):
             raise OperationDeferred(lock)
-        if entry is None or ctx.waits:
+        if entry is None or ctx.deferrals:
             ctx.notifier.image_cache(ctx.request, "miss", image_id, volume.host)
         else:
             ctx.notifier.image_cache(ctx.request, "hit", image_id, entry.host)

@@ -31,7 +31,7 @@ class DeferredRuns:
         :raises ProcessStopping: the journal is away, and the process stops.
         """
         detail = self._journal.retry.until_available(lambda: self._journal.journal.load(run.flow))
-        following = OperationRun(run.operation, detail, resumed=True, waits=run.waits + 1)
+        following = OperationRun(run.operation, detail, resumed=True, deferrals=run.deferrals + 1)
         following.cancelled, following.since = run.cancelled, run.since
         return following
 

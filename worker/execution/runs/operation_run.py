@@ -49,7 +49,7 @@ class OperationRun:
     :param has_turn: whether it is let in on its resources.
     :param has_thread: whether it has a thread.
     :param has_begun: whether it has its locks as well.
-    :param waits: how often it was deferred, and has waited for another operation.
+    :param deferrals: how often it has waited for the end of another operation.
     :param since: when it came to this process, in monotonic seconds.
     :param ended: set at its end; made when it begins.
     :param project: whose operation it is; empty where the request names none.
@@ -71,7 +71,7 @@ class OperationRun:
     has_turn: bool = False
     has_thread: bool = False
     has_begun: bool = False
-    waits: int = 0
+    deferrals: int = 0
     since: float = field(default_factory=time.monotonic)
     spans: Attempt = NO_SPANS
     ended: threading.Event = field(init=False)

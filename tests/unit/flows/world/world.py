@@ -92,7 +92,7 @@ class World:
         self.journal = JsonJournal(gathers)
         self.operations = Operations(self)
 
-    def context(self, resumed: bool = False, waits: int = 0) -> VolumeServiceContext:
+    def context(self, resumed: bool = False, deferrals: int = 0) -> VolumeServiceContext:
         def watch(target: Any, name: str) -> Any:
             return Watched(target, name, self)
 
@@ -124,7 +124,7 @@ class World:
             services=records.Services(),
             options=self.options,
             resumed=resumed,
-            waits=waits,
+            deferrals=deferrals,
             stopping=self.stopping,
         )
         return RecordCache().around(ctx)
@@ -143,7 +143,7 @@ class World:
         outcome = self.run_in(self.journal, factory, args, resumed=resumed, revert=revert)
         if outcome.waits_for is not None:
             self.operations.run(resumed=False)
-            context = self.context(resumed=True, waits=1)
+            context = self.context(resumed=True, deferrals=1)
             outcome = self.run_in(self.journal, factory, args, context=context)
         self.operations.run(resumed=False)
         return outcome

@@ -109,7 +109,7 @@ class Wait(Step):
     bookkeeping = True
 
     def execute(self, ctx: Any, other: str) -> None:
-        if not ctx.waits:
+        if not ctx.deferrals:
             raise OperationDeferred(other)
 
 
