@@ -14,7 +14,7 @@ from taskflow import states
 from flows.host import orphaned
 from flows.statuses import VolumeStatus
 from worker.audit.drift import Drift, kind
-from worker.audit.moments import last_written
+from worker.audit.row_times import last_written
 from worker.audit.sources import Look
 from worker.db import models
 from worker.journal.entries.in_progress import MOST, UNFINISHED

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from flows.statuses import MigrationStatus, VolumeStatus, migrating_volume, target_of
 from worker.audit.drift import Drift, kind
-from worker.audit.moments import last_written
+from worker.audit.row_times import last_written
 from worker.audit.sources import Look
 from worker.db import models
 

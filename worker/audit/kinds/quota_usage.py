@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from oslo_utils import timeutils
 
 from worker.audit.drift import Drift, kind
-from worker.audit.moments import last_written
+from worker.audit.row_times import last_written
 from worker.audit.sources import Look
 from worker.db import models
 from worker.db.records.quotas.usage import is_counted

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from flows.statuses import SnapshotStatus
 from worker.audit.drift import Drift, kind
-from worker.audit.moments import last_written
+from worker.audit.row_times import last_written
 from worker.audit.sources import AuditedBackend, Look, ObjectIndex
 from worker.db import models
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from flows.statuses import BackupStatus
 from worker.audit.drift import Drift, kind
-from worker.audit.moments import last_written
+from worker.audit.row_times import last_written
 from worker.audit.sources import PAGE, Look
 from worker.db import models
 

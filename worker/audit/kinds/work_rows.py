@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from worker.audit.drift import Drift, kind
-from worker.audit.moments import last_written
+from worker.audit.row_times import last_written
 from worker.audit.sources import Look
 from worker.db import models
 

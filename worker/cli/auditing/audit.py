@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from worker.cli.access import Access, CommandError, Lister
 
 if TYPE_CHECKING:
-    from worker.audit.two_looks import Finding
+    from worker.audit.drift_search import Finding
 
 _NOTHING, _DRIFT, _UNABLE = 0, 1, 2
 """Exit status: nothing was found; drift was found; a place could not be read, or the command

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 from worker.audit import last_run
 from worker.audit.drift import Kind
+from worker.audit.drift_search import Audit, Report
 from worker.audit.every_kind import KINDS as KINDS
 from worker.audit.sources import Look
-from worker.audit.two_looks import Audit, Report
 from worker.cli.access import Access, CommandError
 from worker.cli.auditing import audited_places
 from worker.cli.auditing.repairs import REPAIRED, Repairs

@@ -16,7 +16,7 @@ from typing import Any
 from flows.context import RepairContext
 from flows.engine import flow_run
 from flows.host import repair
-from worker.audit.two_looks import Finding
+from worker.audit.drift_search import Finding
 from worker.cli.access import Access, CommandError
 from worker.cli.casting.requests import CastRequest
 from worker.cli.casting.waiting import CastWait

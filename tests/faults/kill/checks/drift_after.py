@@ -13,9 +13,9 @@ from drivers.volume.local import LocalDriver
 from tests.faults.kill.cases.case import Asked
 from tests.faults.kill.cases.rows import HOST, NODE
 from tests.faults.kill.world import World
+from worker.audit.drift_search import Audit, Finding
 from worker.audit.every_kind import KINDS
 from worker.audit.sources import AuditedBackend, Sources
-from worker.audit.two_looks import Audit, Finding
 from worker.db.criteria import BackendRows
 from worker.journal.journal import Journal
 

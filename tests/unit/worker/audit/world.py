@@ -24,9 +24,9 @@ from drivers.interface.listing import BackendObject
 from drivers.volume.local import LocalDriver
 from flows.volume import delete
 from tests.unit.db.world import LONG_AGO, Tables
+from worker.audit.drift_search import Audit, Finding, Report
 from worker.audit.every_kind import KINDS
 from worker.audit.sources import AuditedBackend, Sources
-from worker.audit.two_looks import Audit, Finding, Report
 from worker.cli.auditing.repairs import repair_rows
 from worker.db import models
 from worker.db.criteria import BackendRows
