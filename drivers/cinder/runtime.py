@@ -31,7 +31,7 @@ from drivers.cinder import eventlet_stub, manager_options
 
 LOG = logging.getLogger(__name__)
 
-PATIENCE = 30
+BUSY_TIMEOUT = 30
 """Seconds that a transaction waits for another one to end, in a file."""
 
 _GUARD = threading.Lock()
@@ -108,8 +108,8 @@ def _wait_for_each_other(engine: sa.Engine) -> None:
         return
 
     @sa.event.listens_for(engine, "connect")
-    def patiently(connection: Any, _record: Any) -> None:
-        connection.execute(f"PRAGMA busy_timeout = {PATIENCE * 1000}")
+    def set_busy_timeout(connection: Any, _record: Any) -> None:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000}")
 
     @sa.event.listens_for(engine, "before_cursor_execute", retval=True)
     def at_once(

@@ -276,7 +276,7 @@ class FlowRun:
     def _reopen(self) -> FlowError | None:
         """Take back the status of the failure; return the reason why that is impossible."""
         if any(atom.state not in _AT_REST for atom in self._detail):
-            return None  # it was done before, and the flow has gone on since
+            return None  # it was done before, and the flow has continued since
         first = next(iter(self._steps.values()))
         try:
             first.reopen(self._ctx, self._args)

@@ -122,13 +122,13 @@ def _summary(
     elif subject.kind not in (FLOW, REQUEST):
         parts.append(f"{subject.kind} {subject.id} has no row")
     if described:
-        parts.append(_operation(_telling(resource, described)))
+        parts.append(_operation(_decisive(resource, described)))
     if aside and not described:
         parts.append(f"{aside[0]['method']} was put aside: {aside[0]['reason']}")
     return "; ".join(parts) or f"{subject.kind} {subject.id}"
 
 
-def _telling(
+def _decisive(
     resource: dict[str, Any] | None, described: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     """Return the operation that explains the status: one that runs, the failed, the newest."""

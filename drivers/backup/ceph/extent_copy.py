@@ -100,7 +100,7 @@ class ExtentCopy:
         with ThreadPoolExecutor(self._limits.transfers, "rbd") as threads:
             try:
                 for change in _pieces(changes, self._piece):
-                    self._tell_in_time(pace)
+                    self._report_in_time(pace)
                     waiting.append((change.end, threads.submit(self._copy, change)))
                     while len(waiting) > self._limits.transfers:
                         self._wait(waiting, pace)
@@ -126,7 +126,7 @@ class ExtentCopy:
         """Wait for the oldest piece, and report the progress."""
         end, oldest = waiting[0]
         while True:
-            self._tell_in_time(pace)
+            self._report_in_time(pace)
             with suppress(TimeoutError), pace.waiting():
                 oldest.result(_REPORT_INTERVAL)
             self._tell(pace)
@@ -136,7 +136,7 @@ class ExtentCopy:
         waiting.popleft()
         self._done = end
 
-    def _tell_in_time(self, pace: Pace) -> None:
+    def _report_in_time(self, pace: Pace) -> None:
         if not self._permit.is_fresh:
             self._tell(pace)
 

@@ -108,7 +108,7 @@ class WriteProgress:
     def _is_left(self, found: bytes, quiet: float) -> bool:
         """Return whether the object of another backup can be taken over.
 
-        :raises BackupDriverException: its backup is to go on, and has not for too long.
+        :raises BackupDriverException: its backup is to continue, and has not for too long.
         """
         owner = str(ceph_cluster.json_of(found).get("backup"))
         if quiet > ABANDONED and not self._is_being_made(owner):
@@ -165,7 +165,7 @@ class WriteProgress:
         return self._pool.remove_unchanged(self._name, found)
 
     def _continue(self, found: bytes) -> bool:
-        """Become the attempt that goes on; return False where the object has changed meanwhile."""
+        """Become the attempt that continues; False where the object has changed meanwhile."""
         known = ceph_cluster.json_of(found)
         self.is_continued = True
         self.offset, self.ready = int(known.get("offset", 0)), bool(known.get("ready"))

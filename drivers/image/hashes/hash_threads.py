@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol, Self
 
 _AHEAD = 1
-"""Pieces that are hashed while the caller goes on: it has another one in memory."""
+"""Pieces that are hashed while the caller continues: it has another one in memory."""
 
 
 class Hash(Protocol):

@@ -91,7 +91,7 @@ def chosen(
 def _require_reachable(project: str) -> None:
     """Require that the directory of the configuration can be searched, if there is one.
 
-    oslo.config takes a file that we may not see for one that does not exist, and goes on with
+    oslo.config takes a file that we may not see for one that does not exist, and continues with
     defaults.
     """
     file = os.path.join(SYSTEM, project, f"{project}.conf")

@@ -105,7 +105,7 @@ class FairExecutor:
             return self._queue.limited_projects()
 
     def close(self) -> None:
-        """Start nothing any more; work that waits is dropped, work that runs goes on."""
+        """Start nothing any more; work that waits is dropped, work that runs continues."""
         with self._guard:
             self._closed = True
             left = self._queue.clear()
