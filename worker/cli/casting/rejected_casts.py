@@ -17,7 +17,7 @@ from worker.cli.upkeep.outcome import Outcomes, with_dry_run
 if TYPE_CHECKING:
     from worker.journal.entries.listed_entry import JournalEntry
 
-_PATIENCE = 10.0
+_TIMEOUT = 10.0
 """Seconds to wait for the answers of the services."""
 
 _ID = "the beginning of a message's id, as holdfast message list shows it"
@@ -97,7 +97,7 @@ class Retry(_Change):
             (entry, requests.ask(_slot(self.access, entry), entry.flow, action))
             for entry in entries
         ]
-        until, rows = time.monotonic() + _PATIENCE, []
+        until, rows = time.monotonic() + _TIMEOUT, []
         for entry, number in asked:
             while (answer := requests.answer_of(number)) is None and time.monotonic() < until:
                 time.sleep(0.1)

@@ -29,7 +29,7 @@ LIMIT = 100
 _SEARCHED = 100_000
 """Entries of the journal that are searched, the newest ones."""
 
-_PATIENCE = 10.0
+_TIMEOUT = 10.0
 """Seconds to wait for the answers of the processes."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "": 1}
@@ -124,7 +124,7 @@ def _ask(access: Access, rows: Iterable[dict[str, Any]]) -> None:
     """Ask the processes of all operations, then wait for their answers together."""
     requests = access.journal.requests
     asked = {requests.ask(row["slot"], row["flow"], "resume"): row for row in rows}
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + _TIMEOUT
     while asked:
         for number in list(asked):
             answer = requests.answer_of(number)
