@@ -267,7 +267,9 @@ class SwiftStore(BucketStore):
     def _make(self, retries: int) -> Any:
         if self._is_per_user:
             if self._account is None:
-                raise BackupDriverException("no request gives the account of a user in Swift")
+                raise BackupDriverException(
+                    "the account of a user in Swift is known from a request only, and there is none"
+                )
             return self._connect(retries, account=(self._account.url, self._account.token))
         known = self._configuration
         domains = {

@@ -92,7 +92,9 @@ def _is_another_pool(update: Mapping[str, Any], resource: Record) -> bool:
 def _require_own_names(update: Mapping[str, Any], own: Collection[str | None], who: str) -> None:
     """Refuse columns by which another resource's object would be deleted with this one's row."""
     if (name_id := update.get("_name_id")) not in own:
-        raise DriverReturnedRubbish(f"{who} returned the _name_id {name_id!r:.60} of another")
+        raise DriverReturnedRubbish(
+            f"{who} returned the _name_id {name_id!r:.60} of another volume"
+        )
     if migrating_volume(update.get("migration_status")) is not None:
         status = update["migration_status"]
         raise DriverReturnedRubbish(f"{who} returned the migration_status {status!r:.60}")

@@ -176,8 +176,8 @@ def write_everywhere(ctx: HostContext, **columns: Any) -> None:
 
 def _is_under_way(ctx: HostContext, columns: Mapping[str, Any]) -> bool:
     """Return whether the row is that of this failover: before its end, or after it."""
-    row, told = ctx.service.get(), ("replication_status", "active_backend_id")
-    ended = all((row[name] or "") == (columns[name] or "") for name in told)
+    row, written = ctx.service.get(), ("replication_status", "active_backend_id")
+    ended = all((row[name] or "") == (columns[name] or "") for name in written)
     return ended or row.replication_status in SERVICE.during
 
 

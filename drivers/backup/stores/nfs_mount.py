@@ -109,5 +109,5 @@ class NfsMount:
             processutils.execute(*run, run_as_root=True, root_helper=self.root_helper, **how)
         except (processutils.ProcessExecutionError, OSError) as error:
             reason = getattr(error, "stderr", "") or getattr(error, "strerror", "") or str(error)
-            told = " ".join(str(reason).split())
-            raise BackupDriverException(f"{' '.join(command)} failed: {told:.500}") from error
+            shown = " ".join(str(reason).split())
+            raise BackupDriverException(f"{' '.join(command)} failed: {shown:.500}") from error

@@ -181,7 +181,8 @@ def _retyped(
         answer = ctx.driver.retype(ctx.request, volume, new_type, differences, host)
         done, update = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, None)
         if not isinstance(done, bool):
-            raise DriverReturnedRubbish(f"retype of volume {volume.id} told {type(done).__name__}")
+            text = f"returned a {type(done).__name__}, not whether it was retyped"
+            raise DriverReturnedRubbish(f"retype of volume {volume.id} {text}")
         where = {"host": host["host"], "cluster_name": host.get("cluster_name")}
         return {**where, **driver_contract.model_update(update, volume, "retype")} if done else None
     except Unavailable:

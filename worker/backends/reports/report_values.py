@@ -90,7 +90,7 @@ class ReportValues:
             return self._dict(value, where, depth)
         if isinstance(value, list | tuple | set | frozenset):
             return list(self._list(value, where))
-        raise Unusable(f"is a {type(value).__name__}, which JSON has not")
+        raise Unusable(f"is a {type(value).__name__}, which JSON cannot represent")
 
     def _dict(self, value: Mapping[Any, Any], where: str, depth: int) -> dict[str, Any]:
         if depth >= MAX_DEPTH:

@@ -128,7 +128,7 @@ def read(path: str) -> list[Policy]:
     names = [one.name for one in found]
     for one in names:
         if names.count(one) > 1 or any(o != one and o.startswith(f"{one}-") for o in names):
-            text = "names of policies may neither be equal nor begin with another one and -"
+            text = "another policy has this name, or one that begins with it and -"
             raise CommandError(f"{path}, policy {one}: {text}")
     return found
 

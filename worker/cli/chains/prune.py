@@ -76,7 +76,9 @@ class Prune(Outcomes):
             options.keep_last, options.keep_daily, options.keep_weekly, options.keep_monthly
         )
         if not retention.is_set:
-            raise CommandError("say which are kept: --keep-last, -daily, -weekly or -monthly")
+            raise CommandError(
+                "choose the backups to keep: --keep-last, -daily, -weekly or -monthly"
+            )
         backups = self.access.records.backups.list(volume_id=volume_id)
         pruning = Pruning(self.access, dry_run=options.dry_run)
         surplus = retention.surplus(backups, known_damage(self.access))

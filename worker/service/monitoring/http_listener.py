@@ -109,7 +109,7 @@ class MonitorListener:
 
     def _log_refusal(self, reason: str) -> None:
         if reason != self._refused:
-            LOG.error("no monitor is answered at %s: %s; tried again", self._address, reason)
+            LOG.error("monitors are not answered at %s: %s; tried again", self._address, reason)
         self._refused = reason
 
     def _close_in_child(self) -> None:

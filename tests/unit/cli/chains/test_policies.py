@@ -87,8 +87,8 @@ class TestFile:
             ('[[policy]]\nname = "a"\nvolume_types = []', "volume_types is empty"),
             ('[[policy]]\nname = "a"\nprojects = []\nall_backups = true', "projects is empty"),
             ('[[policy]]\nname = "a"\nforce = 1', "neither true nor false"),
-            ('[[policy]]\nname = "a"\n[[policy]]\nname = "a"', "names of policies"),
-            ('[[policy]]\nname = "a"\n[[policy]]\nname = "a-b"', "names of policies"),
+            ('[[policy]]\nname = "a"\n[[policy]]\nname = "a"', "another policy has this name"),
+            ('[[policy]]\nname = "a"\n[[policy]]\nname = "a-b"', "another policy has this name"),
         ],
     )
     def test_mistakes_are_named(self, tmp_path: Path, text: str, reason: str) -> None:

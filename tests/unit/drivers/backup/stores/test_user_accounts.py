@@ -144,7 +144,7 @@ def test_without_a_request_nothing_is_reached(
 ) -> None:
     driver = driver_with(tmp_path, monkeypatch)
 
-    with pytest.raises(BackupDriverException, match="no request gives the account"):
+    with pytest.raises(BackupDriverException, match="known from a request only"):
         driver._store.prepare("c")
     with pytest.raises(NotImplementedError, match="accounts of users"):
         driver.verify(BACKUP)

@@ -171,5 +171,5 @@ def test_a_port_that_is_taken_is_named_and_tried_again(
             MonitorListener(address, Pages("s", [place]))._serve()
 
     assert len(caplog.records) == 1
-    assert f"no monitor is answered at {address}" in caplog.text
+    assert f"monitors are not answered at {address}" in caplog.text
     assert "Address already in use" in caplog.text
