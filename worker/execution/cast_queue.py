@@ -68,8 +68,8 @@ class _DecodedCast:
         self.operation = operation
         self.number, self.project = arrived.number, arrived.project
         self.names = {*operation.exclusive, *operation.shared}
-        # No message names all resources of a backend.
-        self.nodes = None if operation.resource[0] == "backend" else nodes_of(self.names)
+        self.of_backend = operation.resource[0] == "backend"  # no message names all its resources
+        self.nodes = None if self.of_backend else nodes_of(self.names)
         longest = DEFERRED_MAX if cast.returns < RETURNS_MAX else 0.0
         self.until = time.monotonic() + longest
 
@@ -233,9 +233,12 @@ class CastQueue:
         """Admit or defer a cast whose turn it is.
 
         It waits while an earlier one that may be on the same resource is not decoded.
+
+        One on the whole backend passes those of projects with many deferred casts, as it passes
+        deferred ones: it may be the failover for which they wait.
         """
-        earlier = any(one.follows(other) for other in self._following)
-        if earlier or self._backlog.follows(one.number, one.nodes):
+        earlier = not one.of_backend and any(one.follows(other) for other in self._following)
+        if earlier or self._backlog.follows(one.number, one.nodes, passes=one.of_backend):
             self._following.append(one)
         else:
             self._admit_or_defer(one)

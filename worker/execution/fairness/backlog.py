@@ -101,15 +101,18 @@ class Backlog:
             number = self._next()
             return None if number is None else self._taken(number)
 
-    def follows(self, number: int, nodes: Collection[str] | None) -> bool:
+    def follows(self, number: int, nodes: Collection[str] | None, *, passes: bool = False) -> bool:
         """Return whether an earlier message waits that may name one of some resources.
 
         :param number: of a message that was taken.
         :param nodes: of the resources; None for any.
+        :param passes: whether it passes messages of projects that are held back.
         """
         with self._guard:
             if nodes is None:
-                return next(iter(self._waiting), number) < number
+                passed = self._held_back if passes else ()
+                others = (one for one in self._waiting.values() if one.project not in passed)
+                return next((one.number for one in others), number) < number
             named = (self._naming.get(node) for node in nodes)
             if any(found and found[0] < number for found in (self._unknown, *named)):
                 return True

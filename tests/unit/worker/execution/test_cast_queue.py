@@ -348,6 +348,20 @@ class TestBacklog:
         assert parts.accepted[:4] == ["a0", "a1", "a2", "failover"]
         assert parts.accepted.index("b") > 3
 
+    def test_an_operation_on_the_backend_passes_projects_with_many_deferred_casts(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The backend may hang, so that nothing ends but by the failover."""
+        monkeypatch.setattr(cast_queue, "DEFERRED_CASTS", 2)
+        parts = Parts(self.B, "backend")
+        for number in range(5):
+            self.put(parts, "a", f"a{number}", self.A)
+        self.put(parts, "admin", "failover", "backend")
+        self.put(parts, "b", "after", self.B)
+        parts.queue.process()
+
+        assert parts.accepted == ["failover", "after"] and "a2" not in parts.decoded
+
     def test_a_cast_waits_for_one_of_another_project_that_is_deferred(self) -> None:
         parts = Parts(self.A)
         self.put(parts, "a", "a0", self.A)
