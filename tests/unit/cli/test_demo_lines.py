@@ -86,7 +86,7 @@ class TestProgress:
     def test_one_that_never_ends_is_an_error(
         self, services: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(demo_services, "_PATIENCE", 0.05)
+        monkeypatch.setattr(demo_services, "_TIMEOUT", 0.05)
 
         with pytest.raises(CommandError, match="has not ended"):
             services._end_of("another", "upload", Record("volume", {"id": "v1"}, {}))

@@ -102,7 +102,7 @@ def test_an_older_operation_of_a_resource_is_skipped(
 def test_a_process_that_is_away_answers_later(
     holdfast: Shell, journal: Journal, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resume_query, "_PATIENCE", 0.0)
+    monkeypatch.setattr(resume_query, "_TIMEOUT", 0.0)
     flow = failed(journal, method, OSError("gone"))
     done = holdfast("flow", "resume", "--failed", "--method", method)
 

@@ -172,7 +172,7 @@ RECORDS = {
 
 VALUES = {
     *("request", "resumed", "stopping", "progress", "waiting", "key", "claim", "options"),
-    *("progress_every", "copy_reports", "abandoned", "waits", "locks"),
+    *("progress_every", "copy_reports", "abandoned", "deferrals", "locks"),
 }
 """Fields that are no clients; ``locks`` leave the limiter by themselves."""
 

@@ -31,7 +31,10 @@ def run(method: str, since: float, waits_for: str = "turn", *, project: str = "p
 def parts() -> Any:
     """The parts of a process that has nothing to do."""
     operations = SimpleNamespace(
-        runs=list, flows=list, held=set, calls=SimpleNamespace(waiting=lambda: Counter())
+        runs=list,
+        flows=list,
+        limited_projects=set,
+        calls=SimpleNamespace(waiting=lambda: Counter()),
     )
     identity = SimpleNamespace(first=True, number=3)
     return SimpleNamespace(
@@ -62,7 +65,7 @@ def test_operations_wait_for_a_turn_a_thread_or_a_lock_or_run(parts: Any) -> Non
     ]
     parts.operations.runs = lambda: runs
     runs += [run("create_volume", 90.0, "thread", project="p2") for _ in range(3)]
-    parts.operations.held = lambda: {"p2"}
+    parts.operations.limited_projects = lambda: {"p2"}
     parts.operations.calls.waiting = lambda: Counter({("detach", "thread"): 3})
     found = values(parts)
 
