@@ -49,11 +49,13 @@ def test_nothing(value): pass
 def collected(*arguments: str, seed: int, folder: Path = ROOT, other: bool = False) -> list[str]:
     """Return the ids of all tests, as a process with a seed of hashes collects them."""
     plugin = ("-p", _OTHER) if other else ()
+    # Options and the worker of the run that this test is a part of are none of that process.
+    inherited = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST_")}
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "--no-header", *plugin]
     done = subprocess.run(
         [*command, "-p", "no:cacheprovider", *arguments],
         cwd=folder,
-        env=os.environ | {"PYTHONHASHSEED": str(seed), "PYTHONPATH": str(ROOT)},
+        env=inherited | {"PYTHONHASHSEED": str(seed), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
