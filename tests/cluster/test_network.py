@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import random
 import socket
 import subprocess
 import sys
@@ -76,6 +77,25 @@ def test_two_cuts_of_one_address_are_mended_one_after_the_other(pair):
     assert not reaches(left, right)
     left.mend([right.place.address], Direction.OUT_OF)
     assert reaches(left, right)
+
+
+def test_two_at_once_have_nothing_in_common(rights: None, monkeypatch):
+    choose, chosen = random.randrange, {}
+
+    def noted(*bounds: int) -> int:
+        chosen[bounds] = choose(*bounds)
+        return chosen[bounds]
+
+    def first_the_same(*bounds: int) -> int:
+        return chosen.pop(bounds) if bounds in chosen else choose(*bounds)
+
+    monkeypatch.setattr(random, "randrange", noted)
+    with contextlib.closing(Network()) as one:
+        monkeypatch.setattr(random, "randrange", first_the_same)
+        with contextlib.closing(Network()) as other:
+            assert chosen == {}
+            assert one.outside != other.outside
+            assert reaches(one.namespace("a"), one.namespace("b"))
 
 
 def test_nothing_is_left_at_the_end(rights: None):

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Collection
+from pathlib import Path
 
 from tests.servers.place import NAMESPACES, Place
 from tests.servers.server import find
@@ -56,6 +57,22 @@ def missing() -> str:
     return f"nftables are not allowed: {done.stderr.strip()}" if done.returncode else ""
 
 
+def _unused(choose: Callable[[], str], is_used: Callable[[str], bool]) -> str:
+    """Return a name that no other run on this machine uses."""
+    while is_used(name := choose()):
+        pass
+    return name
+
+
+def _is_link(name: str) -> bool:
+    return Path("/sys/class/net", name).exists()
+
+
+def _has_route(subnet: str) -> bool:
+    command = [find("ip") or "ip", "-4", "route", "show", f"{subnet}.0/24"]
+    return bool(subprocess.run(command, capture_output=True, text=True).stdout.strip())
+
+
 class Namespace:
     """A network namespace with one address.
 
@@ -95,8 +112,10 @@ class Network:
     """A bridge with namespaces; they are gone at the end, also when this process is killed."""
 
     def __init__(self) -> None:
-        self._tag = f"hf{random.randrange(16**5):05x}"
-        self._subnet = f"10.{random.randrange(64, 250)}.{random.randrange(256)}"
+        self._tag = _unused(lambda: f"hf{random.randrange(16**5):05x}", _is_link)
+        self._subnet = _unused(
+            lambda: f"10.{random.randrange(64, 250)}.{random.randrange(256)}", _has_route
+        )
         self._count = 0
         self.namespaces: dict[str, Namespace] = {}
         self._watcher = subprocess.Popen(
