@@ -105,13 +105,14 @@ class Limiter:
         self._local = threading.local()
 
     @contextmanager
-    def running(self, *, call: bool = False) -> Iterator[None]:
+    def running(self, *, call: bool = False, begun: bool = False) -> Iterator[None]:
         """Run code that counts, after a wait for a free place.
 
         :param call: whether a caller waits for it, so that it may take a reserved place.
+        :param begun: whether it goes on with work that had a place before.
         """
         self._local.call = call
-        self._acquire()
+        self._acquire(begun=begun)
         try:
             yield
         finally:

@@ -119,6 +119,19 @@ class Executor:
         operation_counts.count_end(run.operation.method, outcome, seconds, run.revert)
         return outcome
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether operations wait for a place to run Python code."""
+        return self._limiter.waiting > 0
+
+    def unpack(self, run: OperationRun) -> None:
+        """Restore the arguments of an operation when it has a place to run.
+
+        It leaves the place again, for the waits for its locks.
+        """
+        with self._limiter.running():
+            run.unpack()
+
     def flows(self) -> list[flow_run.FlowRun]:
         """Return the flows that run."""
         with self._changed:
@@ -297,7 +310,9 @@ class Executor:
     def _carry_out(
         self, run: OperationRun, flow: flow_run.FlowRun, progress: FlowProgress
     ) -> flow_run.Outcome:
-        with self._limiter.running(call=run.is_call), run.spans.active():
+        # Others than calls had a place before, for their arguments.
+        place = self._limiter.running(call=run.is_call, begun=not run.is_call)
+        with place, run.spans.active():
             outcome = flow.run(revert=run.revert, reopen=run.reopen)
             if outcome.state == "suspended":
                 progress.flush()

@@ -169,7 +169,7 @@ class OperationPool:
         """Run a new operation on a thread when its turn comes."""
         run, pool = OperationRun(operation, detail), self._pool_of(operation)
         size = 0
-        if pool.is_busy or self.is_busy(operation):
+        if pool.is_busy or self.is_busy(operation) or self._executor.is_crowded:
             size = run.pack()
         pool.add_waiting(size)
         self._enqueue(run, functools.partial(self._run_in, pool, size))
@@ -321,7 +321,7 @@ class OperationPool:
 
     def _run_and_leave(self, run: OperationRun, ticket: Ticket) -> None:
         run.has_thread = True
-        run.unpack()
+        self._executor.unpack(run)
         MEASURED.observe(WAIT_SECONDS, time.monotonic() - run.since)
         waits_for = None
         try:

@@ -155,7 +155,12 @@ class Bench:
     """The execution of one process, over a real journal and real locks."""
 
     def __init__(
-        self, world: World, folder: Path, most_bytes: int = 1 << 20, threads: int = 2
+        self,
+        world: World,
+        folder: Path,
+        most_bytes: int = 1 << 20,
+        threads: int = 2,
+        places: Limiter | None = None,
     ) -> None:
         self.journal = Journal(f"sqlite:///{folder}/journal.sqlite")
         self.journal.upgrade()
@@ -168,7 +173,7 @@ class Bench:
             self.journal,
             retry,
             lambda _request, resumed: world.context(resumed),
-            Limiter(),
+            places or Limiter(),
             max_resumes=lambda: 3,
             timeouts=OperationTimeouts(),
         )
@@ -246,9 +251,9 @@ def bench_of(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     """A function that makes a bench whose waiting operations may have so many bytes."""
     made: list[Bench] = []
 
-    def make(most_bytes: int, threads: int = 2) -> Bench:
+    def make(most_bytes: int, threads: int = 2, places: Limiter | None = None) -> Bench:
         GATE.reset()
-        made.append(Bench(World(tmp_path), tmp_path, most_bytes, threads))
+        made.append(Bench(World(tmp_path), tmp_path, most_bytes, threads, places))
         made[0].operations.resumed.start()
         return made[0]
 
@@ -466,6 +471,21 @@ class TestLanes:
         for flow in [*flood, *few]:
             bench.ended(flow)
         until(lambda: not bench.operations.runs() and not bench.operations._runs.of("p1"))
+
+    def test_those_that_wait_for_a_place_to_run_stay_packed(
+        self, bench_of: Callable[..., Bench]
+    ) -> None:
+        places = Limiter(1, 0)
+        bench = bench_of(1 << 20, threads=4, places=places)
+        with places.running():
+            flows = [bench.cast("note", name=name, volume=name) for name in "abc"]
+            until(lambda: places.waiting == 3)
+            runs = [bench.operations.find(flow) for flow in flows]
+            assert [bool(run and run.operation.args) for run in runs] == [True, False, False]
+
+        for flow in flows:
+            bench.ended(flow)
+        assert sorted(GATE.ran) == ["a", "b", "c"]
 
     def test_one_that_was_packed_runs_with_its_arguments(self, bench: Bench) -> None:
         go = GATE.hold("a")
