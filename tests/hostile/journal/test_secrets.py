@@ -165,10 +165,9 @@ def test_a_late_revert_gets_what_the_first_one_got(
     """A driver's call that ends after its operation is reverted without an operator."""
     bench.intake._dispatcher = Dispatcher([Endpoint()], "3.0")
     runs: list[OperationRun] = []
-    register = bench.operations._register
-    monkeypatch.setattr(
-        bench.operations, "_register", lambda run: (runs.append(run), register(run))[1]
-    )
+    unended = bench.operations._runs
+    add = unended.add
+    monkeypatch.setattr(unended, "add", lambda run: (runs.append(run), add(run))[1])
     SEEN.clear()
     message = {"method": "stuck", "version": "3.0", "args": {"connector": CONNECTOR}}
     with pytest.raises(VolumeBackendAPIException):

@@ -76,7 +76,11 @@ class Seen:
 
     def losses(self, confirmed: Collection[str]) -> list[str]:
         """Return a line for each confirmed cast that was lost, and who lost it."""
-        return [f"{one}: {self._loser(one)}" for one in confirmed if one not in self.late]
+        return [
+            f"{one}: {self._loser(one)} (number {number} of {len(confirmed)})"
+            for number, one in enumerate(confirmed, 1)
+            if one not in self.late
+        ]
 
     def _loser(self, one: str) -> str:
         if one in self.early:
@@ -107,6 +111,7 @@ def test_every_confirmed_cast_is_carried_out(cloud: Cloud, broker: Broker, link:
     link.delay = DELAY
     sender = Sender(cloud, volumes.values())
     until(lambda: len(sender.confirmed) >= BEFORE, work.PATIENCE, "confirmations")
+    before = len(sender.confirmed)
     broker.kill()
     sender.stop()
     link.cut()
@@ -121,7 +126,8 @@ def test_every_confirmed_cast_is_carried_out(cloud: Cloud, broker: Broker, link:
     seen = Seen(early, queued, journalled(cloud))
 
     unconfirmed = [one for one in sender.begun if one not in confirmed]
-    assert not seen.losses(confirmed), f"not confirmed: {unconfirmed}"
+    known = f"{before} confirmed at the kill, not confirmed: {unconfirmed}"
+    assert not seen.losses(confirmed), known
     assert not unconfirmed
     for one in confirmed:
         cloud.wait_status(volumes[one], "available")
