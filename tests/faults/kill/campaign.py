@@ -207,7 +207,8 @@ class Campaign:
         verdicts = [self._judge(strike, one, batch, late) for strike, one in batch.both]
         self.drift.look()
         for number, (strike, one) in enumerate(batch.both):
-            more = self.drift.added(one, self.known[strike.way].drift)
+            known_drift = self.known[strike.way].drift
+            more = self.drift.added(one, known_drift, unheard=strike.unheard)
             if more and not verdicts[number].is_bad:
                 text = self.told(one, f"an audit finds {more}")
                 verdicts[number] = Verdict(strike, "leaked", text)

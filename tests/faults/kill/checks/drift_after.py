@@ -59,10 +59,14 @@ class DriftCheck:
             if finding.drift.ids & ids.keys()
         )
 
-    def added(self, one: Asked, known: frozenset[str]) -> list[str]:
-        """Return the drift of an operation's resources that a fault has added."""
+    def added(self, one: Asked, known: frozenset[str], *, unheard: bool = False) -> list[str]:
+        """Return the drift of an operation's resources that a fault has added.
+
+        :param unheard: whether it may not have run at all, so that all is as it was arranged.
+        """
+        allowed = {_LEFT_BY_DEATH, *(ARRANGED if unheard else ())}
         more = sorted(self.of(one) - known)
-        return [text for text in more if text.partition(" ")[0] != _LEFT_BY_DEATH]
+        return [text for text in more if text.partition(" ")[0] not in allowed]
 
     @functools.cached_property
     def _sources(self) -> Sources:
