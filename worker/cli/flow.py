@@ -58,8 +58,7 @@ class Show(ShowOne):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Add the id."""
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        wanted = _ONE
-        parser.add_argument("id", metavar="ID", help=wanted)
+        parser.add_argument("id", metavar="ID", help=_ONE)
         parser.add_argument("--traceback", action="store_true", help="where it failed")
         return parser
 

@@ -8,7 +8,8 @@ import time
 from typing import Any
 
 from worker.cli.access import CommandError
-from worker.cli.upkeep.outcome import Outcomes, not_empty, require_any
+from worker.cli.hosts.services import of_one_binary
+from worker.cli.upkeep.outcome import Outcomes, not_empty
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _TAKES_EFFECT = 5.0
@@ -69,13 +70,4 @@ class LogLevels(Outcomes):
 
     def _binary(self, options: argparse.Namespace) -> str:
         """Return the binary of the service. :raises CommandError: there is none, or several."""
-        rows = self.access.records.services.list(host=options.host)
-        binaries = sorted({row.binary for row in rows})
-        if options.binary:
-            binaries = [name for name in binaries if name == options.binary]
-        require_any(binaries, f"service {options.host}; see: holdfast service list")
-        if len(binaries) > 1:
-            raise CommandError(
-                f"{options.host} has {' and '.join(binaries)}: choose one with --binary"
-            )
-        return str(binaries[0])
+        return str(of_one_binary(self.access.records.services, options)[0].binary)

@@ -11,9 +11,23 @@ from worker.cli.upkeep.outcome import Outcomes, not_empty, require_any
 
 if TYPE_CHECKING:
     from drivers.interface.records import Record
+    from worker.db.records.services.service import Services
 
 _VOLUME = "cinder-volume"
 _SERVICE = ("binary", "host", "cluster", "outcome", "reason")
+
+
+def of_one_binary(rows: Services, options: argparse.Namespace) -> list[Record]:
+    """Return the rows of the host and binary of a command.
+
+    :raises CommandError: there is none, or the host has several binaries and none was chosen.
+    """
+    named = {"binary": options.binary} if options.binary else {}
+    found = list(rows.list(host=options.host, **named))
+    require_any(found, f"service {options.host}; see: holdfast service list")
+    if len(binaries := sorted({row.binary for row in found})) > 1:
+        raise CommandError(f"{options.host} has {' and '.join(binaries)}: choose one with --binary")
+    return found
 
 
 class _OnService(Outcomes):
@@ -40,14 +54,7 @@ class _OnService(Outcomes):
             found = list(rows.list(binary=options.binary or _VOLUME, cluster_name=options.cluster))
             require_any(found, f"service of cluster {options.cluster}")
             return found
-        named = {"binary": options.binary} if options.binary else {}
-        found = list(rows.list(host=options.host, **named))
-        require_any(found, f"service {options.host}; see: holdfast service list")
-        if len(binaries := sorted({row.binary for row in found})) > 1:
-            raise CommandError(
-                f"{options.host} has {' and '.join(binaries)}: choose one with --binary"
-            )
-        return found
+        return of_one_binary(rows, options)
 
     def _change(self, options: argparse.Namespace, found: list[Record], **columns: Any) -> None:
         rows = self.access.records.services
