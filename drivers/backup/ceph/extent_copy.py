@@ -129,7 +129,7 @@ class ExtentCopy:
             self._report_in_time(pace)
             with suppress(TimeoutError), pace.waiting():
                 oldest.result(_REPORT_INTERVAL)
-            self._tell(pace)
+            self._report(pace)
             if oldest.done():
                 break
         oldest.result()
@@ -138,9 +138,9 @@ class ExtentCopy:
 
     def _report_in_time(self, pace: Pace) -> None:
         if not self._permit.is_fresh:
-            self._tell(pace)
+            self._report(pace)
 
-    def _tell(self, pace: Pace) -> None:
+    def _report(self, pace: Pace) -> None:
         """Report the progress, which also checks that the operation is still this host's."""
         pace.progress(min(1.0, self._done / self._total))
         self._permit.give()

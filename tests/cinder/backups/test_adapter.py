@@ -116,12 +116,12 @@ def test_the_end_of_a_copy_passes_the_driver(
 ) -> None:
     it = guest(name)
 
-    def tell(fraction: float) -> None:
+    def report(fraction: float) -> None:
         if fraction > 0.4:
             raise ending
 
     with pytest.raises(ending):
-        it.back_up(it.rows.new(), pace=Pace(progress=tell))
+        it.back_up(it.rows.new(), pace=Pace(progress=report))
 
 
 def test_a_backup_that_was_interrupted_is_removed_and_made_again(
@@ -129,14 +129,14 @@ def test_a_backup_that_was_interrupted_is_removed_and_made_again(
 ) -> None:
     it, told = guest(), []
 
-    def tell(fraction: float) -> None:
+    def report(fraction: float) -> None:
         told.append(fraction)
         if fraction > 0.4:
             raise Stopping
 
     row = it.rows.new()
     with pytest.raises(Stopping):
-        it.back_up(row, pace=Pace(progress=tell))
+        it.back_up(row, pace=Pace(progress=report))
     [half] = it.stored
     assert [path.name for path in it.work.iterdir()] == [f"{row['id']}.begun"]
 
@@ -163,10 +163,10 @@ def test_moved_bytes_are_counted(guest: Callable[..., Guest]) -> None:
 def test_facts_of_the_progress_are_the_workers_to_send(guest: Callable[..., Guest]) -> None:
     it, facts, seen = guest("NotifyingGuest"), [], []
 
-    def tell(_fraction: float) -> None:
+    def report(_fraction: float) -> None:
         seen.append(dict(facts[0]()))
 
-    it.back_up(it.rows.new(), pace=Pace(progress=tell, show=facts.append))
+    it.back_up(it.rows.new(), pace=Pace(progress=report, show=facts.append))
 
     assert seen[-1].keys() == {"id", "list", "prefix"}
     assert (seen[-1]["id"], len(seen[-1]["list"])) == (3, 10_000)

@@ -84,8 +84,8 @@ def _noting(call: Call, options: dict[str, Any]) -> dict[str, Any]:
     if pace is None:
         return options
 
-    def tell(fraction: float) -> None:
+    def report(fraction: float) -> None:
         call.note(EFFECT)
         pace.progress(fraction)
 
-    return {**options, "pace": dataclasses.replace(pace, progress=tell)}
+    return {**options, "pace": dataclasses.replace(pace, progress=report)}

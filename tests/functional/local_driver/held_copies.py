@@ -33,7 +33,7 @@ def _held(source: Any, target: Any, size: int, pace: Pace, **more: Any) -> None:
     hold = Path(os.environ[HOLD])
     told = 0
 
-    def tell(fraction: float) -> None:
+    def report(fraction: float) -> None:
         nonlocal told
         told += 1
         while hold.exists():
@@ -43,7 +43,7 @@ def _held(source: Any, target: Any, size: int, pace: Pace, **more: Any) -> None:
             time.sleep(0.02)
         pace.progress(fraction)
 
-    _copy(source, target, size, dataclasses.replace(pace, progress=tell), **more)
+    _copy(source, target, size, dataclasses.replace(pace, progress=report), **more)
 
 
 if __name__ == "__main__":

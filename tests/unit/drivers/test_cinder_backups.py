@@ -52,10 +52,10 @@ def test_writes_are_reported_too_and_the_rest_passes_through() -> None:
 
 
 def test_an_end_is_raised_again_by_each_later_call() -> None:
-    def tell(_fraction: float) -> None:
+    def report(_fraction: float) -> None:
         raise Ended
 
-    file = PacedFile(io.BytesIO(DATA), Pace(progress=tell))
+    file = PacedFile(io.BytesIO(DATA), Pace(progress=report))
     for _ in range(2):
         with pytest.raises(Ended):
             file.read(1)

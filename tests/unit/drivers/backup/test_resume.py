@@ -28,11 +28,11 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def until(fraction: float, key: str = "one") -> Pace:
-    def tell(done: float) -> None:
+    def report(done: float) -> None:
         if done >= fraction:
             raise Ended
 
-    return Pace(progress=tell, key=key)
+    return Pace(progress=report, key=key)
 
 
 class Stops(BaseException):

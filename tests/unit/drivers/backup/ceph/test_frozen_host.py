@@ -111,11 +111,11 @@ def test_it_leaves_the_backup_to_the_host_that_adopted_it(cloud, monkeypatch, ki
     row = placed(cloud, parent)
     frozen = FrozenHost(backing_up(cloud, row), times_out=times_out)
 
-    def tell(part: float) -> None:
+    def report(part: float) -> None:
         if 0 < part < 1 and not frozen.ended:
             frozen.go_on()
 
-    cloud.back_up(row, pace=Pace(progress=tell))
+    cloud.back_up(row, pace=Pace(progress=report))
 
     assert frozen.ended
     assert cloud.restored(row) == cloud.data()
@@ -132,11 +132,11 @@ def test_its_failure_removes_nothing_of_the_host_that_adopted_it(cloud, monkeypa
     row = placed(cloud, parent)
     frozen = FrozenHost(backing_up(cloud, row), times_out=True, notices=False)
 
-    def tell(part: float) -> None:
+    def report(part: float) -> None:
         if 0 < part < 1 and not frozen.ended:
             frozen.go_on()
 
-    cloud.back_up(row, pace=Pace(progress=tell))
+    cloud.back_up(row, pace=Pace(progress=report))
 
     assert frozen.ended
     assert [name for name in cloud.snapshots() if row["id"] in name]
@@ -210,14 +210,14 @@ def test_nothing_is_written_after_the_locks_are_lost(monkeypatch):
         reading.set()
         assert ended.wait(60)
 
-    def tell(_part: float) -> None:
+    def report(_part: float) -> None:
         if reading.is_set():
             raise OwnershipLost
 
     monkeypatch.setattr(extent_copy, "ThreadPoolExecutor", Threads)
     volume = Volume(read)
     with pytest.raises(OwnershipLost):
-        copied(volume, Pace(progress=tell), saved)
+        copied(volume, Pace(progress=report), saved)
 
     assert (volume.written, late, saved) == ([], [], [])
 
@@ -231,13 +231,13 @@ def test_pieces_that_were_begun_before_the_host_slept_wait_for_a_check(monkeypat
             clock[0] += 3600.0
             woken.set()
 
-    def tell(_part: float) -> None:
+    def report(_part: float) -> None:
         if woken.is_set():
             raise OwnershipLost
 
     volume = Volume(read)
     with pytest.raises(OwnershipLost):
-        copied(volume, Pace(progress=tell), [], transfers=1)
+        copied(volume, Pace(progress=report), [], transfers=1)
 
     assert volume.written == []
 
@@ -246,11 +246,11 @@ def test_a_slow_check_only_delays_the_copy(monkeypatch):
     monkeypatch.setattr(write_permit, "FRESH", 0.0)
     checks = iter(range(10**6))
 
-    def tell(_part: float) -> None:
+    def report(_part: float) -> None:
         if next(checks) == 3:
             monkeypatch.setattr(write_permit, "FRESH", 60.0)
 
     volume = Volume(lambda _offset: None)
-    copied(volume, Pace(progress=tell), [])
+    copied(volume, Pace(progress=report), [])
 
     assert sorted(volume.written) == list(range(0, 100 * OBJECT, OBJECT))

@@ -46,10 +46,10 @@ def test_a_second_backup_waits_for_the_first(cloud):
     half(cloud, first)
     waits = threading.Event()
 
-    def tell(_part: float) -> None:
+    def report(_part: float) -> None:
         waits.set()
 
-    other = threading.Thread(target=lambda: cloud.back_up(second, pace=Pace(progress=tell)))
+    other = threading.Thread(target=lambda: cloud.back_up(second, pace=Pace(progress=report)))
     other.start()
     assert waits.wait(60)
     assert second["status"] == "creating"
@@ -146,13 +146,13 @@ def test_one_that_does_not_move_is_not_taken_over(cloud, monkeypatch):
     first, second = cloud.new(full), cloud.new(full)
     refused: list[str] = []
 
-    def tell(part: float) -> None:
+    def report(part: float) -> None:
         if part and not refused:
             with pytest.raises(BackupDriverException) as caught:
                 cloud.back_up(second)
             refused.append(str(caught.value))
 
-    cloud.back_up(first, pace=Pace(progress=tell))
+    cloud.back_up(first, pace=Pace(progress=report))
 
     [text] = refused
     assert f"backup {first['id']} writes to the same image" in text
@@ -191,12 +191,12 @@ def test_one_whose_object_was_removed_notices_it(cloud):
     cloud.scribble(8)
     first = cloud.new(full)
 
-    def tell(part: float) -> None:
+    def report(part: float) -> None:
         if part:
             cloud.driver().delete_backup(cloud.rows.record(first))
 
     with pytest.raises(BackupDriverException, match="removed or replaced"):
-        cloud.back_up(first, pace=Pace(progress=tell))
+        cloud.back_up(first, pace=Pace(progress=report))
 
     assert cloud.restored(cloud.made(full)) == cloud.data()
 
@@ -209,13 +209,13 @@ def test_a_set_back_shows_that_it_moves(cloud, monkeypatch):
     cloud.driver().delete_backup(cloud.rows.record(lost))
     seen: list[bytes] = []
 
-    def tell(_part: float) -> None:
+    def report(_part: float) -> None:
         found = cloud.backups.path / "objects" / f"holdfast.{cloud.images()[0]}.progress"
         if not json.loads(state := found.read_bytes())["ready"]:
             seen.append(state)
 
     row = cloud.new(full)
-    cloud.back_up(row, pace=Pace(progress=tell))
+    cloud.back_up(row, pace=Pace(progress=report))
 
     assert len(set(seen)) > 3
     assert cloud.restored(row) == cloud.data()

@@ -79,11 +79,11 @@ class Chains:
             self.driver.remove_copy(self.rows.record(row), before)
 
     def pace(self) -> Pace:
-        def tell(_part: float) -> None:
+        def report(_part: float) -> None:
             if self.dice.random() < 0.2:
                 raise Killed
 
-        return Pace(progress=tell)
+        return Pace(progress=report)
 
     def prune(self) -> None:
         """Delete a backup, whose children are handed its data."""
@@ -339,11 +339,11 @@ def _bytes(fragments: Any) -> dict[int, tuple[int, str]]:
 def kill_at(part: float) -> Pace:
     """Return the pace of a restore that is killed at a part of it."""
 
-    def tell(done: float) -> None:
+    def report(done: float) -> None:
         if done >= part:
             raise Killed
 
-    return Pace(progress=tell, key="one")
+    return Pace(progress=report, key="one")
 
 
 class TestResumedRestore:
