@@ -3,17 +3,29 @@
 
 from __future__ import annotations
 
+import json
+import types
 from collections.abc import Callable, Mapping
 from queue import SimpleQueue
 from typing import Any
 
 from worker.execution.intake import Intake
+from worker.rpc.received.waiting_body import WaitingBody
 from worker.rpc.server import Call, Cast
 
 PATIENCE = 60.0
 """Seconds until a reply that does not come is a failure."""
 
 Message = Mapping[str, Any]
+
+
+def arrived(message: Message, context: Message | None = None, **fields: Any) -> Cast:
+    """Return a cast as it arrives; the fields are those of :class:`Cast`."""
+    context = context or {}
+    inner = {**message, **{f"_context_{name}": value for name, value in context.items()}}
+    text = json.dumps({"oslo.version": "2.0", "oslo.message": json.dumps(inner, default=str)})
+    body = WaitingBody(types.SimpleNamespace(body=text))
+    return Cast(body, lambda: (message, context), **fields)
 
 
 def cast(
@@ -23,7 +35,7 @@ def cast(
     acknowledge: Callable[[], None] = lambda: None,
 ) -> None:
     """Hand a cast over; it is accepted on this thread, where there is room."""
-    intake.cast(Cast(message, context, acknowledge))
+    intake.cast(arrived(message, context, acknowledge=acknowledge))
     intake._casts.process()
 
 

@@ -24,11 +24,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from flows.errors import ProcessStopping
-from worker.execution.fairness.backlog import Arrived, Backlog
+from worker.execution.fairness.backlog import Backlog, WaitingCast
 from worker.metrics.beats import BEATS
 from worker.rpc.operation import Operation
-from worker.rpc.received.waiting_body import nodes_of
-from worker.rpc.server import Cast, Message, Undecoded, Unreadable
+from worker.rpc.server import Cast
 
 LOG = logging.getLogger(__name__)
 
@@ -57,38 +56,13 @@ TAKEN = 256
 """Casts that are taken from the backlog before the deferred ones are looked at again."""
 
 
-class _DecodedCast:
-    """A decoded cast until it is accepted.
-
-    :param arrived: the message that it was.
-    """
-
-    def __init__(self, cast: Cast, operation: Operation, arrived: Arrived) -> None:
-        self.cast = cast
-        self.operation = operation
-        self.number, self.project = arrived.number, arrived.project
-        self.names = {*operation.exclusive, *operation.shared}
-        self.of_backend = operation.resource[0] == "backend"  # no message names all its resources
-        self.nodes = None if self.of_backend else nodes_of(self.names)
-        longest = DEFERRED_MAX if cast.returns < RETURNS_MAX else 0.0
-        self.until = time.monotonic() + longest
-
-    def follows(self, other: _DecodedCast) -> bool:
-        """Return whether another one arrived earlier that may be on the same resource."""
-        if other.number >= self.number:
-            return False
-        unknown = self.nodes is None or other.nodes is None
-        return unknown or not self.names.isdisjoint(other.names)
-
-
 class CastQueue:
     """Casts that arrived and are not accepted yet.
 
-    :param dispatch: returns the operation of a cast; None where there is none to accept.
+    :param dispatch: decodes a cast and returns its operation; None where there is none to accept.
     :param admits: whether the limits admit one more operation: given whether other hosts could
         take it instead, and the operations that are about to be accepted before it.
     :param accept: journals operations and starts them; waits while the journal is away.
-    :param reject: stores an unreadable message.
     :param wake: set when a deferred cast may be admitted now.
     """
 
@@ -96,24 +70,22 @@ class CastQueue:
         self,
         dispatch: Callable[[Cast], Operation | None],
         admits: Callable[[Operation, bool, Sequence[Operation]], bool],
-        accept: Callable[[Sequence[tuple[Cast, Operation]]], None],
-        reject: Callable[[Unreadable], None],
+        accept: Callable[[Sequence[WaitingCast]], None],
         wake: threading.Event,
         stopping: threading.Event,
     ) -> None:
         self._dispatch = dispatch
         self._admits = admits
         self._accept = accept
-        self._reject = reject
         self._wake = wake
         self._stopping = stopping
         self._backlog = Backlog(RETURNS_MAX)
-        self._deferred: list[_DecodedCast] = []
+        self._deferred: list[WaitingCast] = []
         self._deferred_names: set[str] = set()
         """Names of the resources of deferred casts."""
-        self._following: list[_DecodedCast] = []
+        self._following: list[WaitingCast] = []
         """Casts that have to follow earlier ones of other projects, which wait in the backlog."""
-        self._admitted: list[tuple[Cast, Operation]] = []
+        self._admitted: list[WaitingCast] = []
         """Casts that are journalled next, together."""
 
     @property
@@ -142,9 +114,9 @@ class CastQueue:
         """Begin to accept, on a thread of its own."""
         threading.Thread(target=self._loop, name="casts", daemon=True).start()
 
-    def put(self, message: Message) -> None:
-        """Append a message; returns at once."""
-        self._backlog.put(message)
+    def put(self, cast: Cast) -> None:
+        """Append a cast; returns at once."""
+        self._backlog.put(cast)
         self._wake.set()
 
     def process(self) -> None:
@@ -155,8 +127,8 @@ class CastQueue:
         deferred, self._deferred, self._deferred_names = self._deferred, [], set()
         for one in deferred:
             _guarded(self._admit_or_defer, one)
-        for arrived in self._next():
-            _guarded(self._take, arrived)
+        for one in self._next():
+            _guarded(self._take, one)
         following, self._following = sorted(self._following, key=lambda one: one.number), []
         for one in following:
             _guarded(self._offer, one)
@@ -164,14 +136,14 @@ class CastQueue:
             self._wake.set()  # further ones of their projects may be decoded now
         _guarded(self._accept_admitted)
 
-    def _next(self) -> Iterator[Arrived]:
+    def _next(self) -> Iterator[WaitingCast]:
         """Take messages from the backlog; more of them follow soon."""
         for _ in range(TAKEN):
-            arrived = None if self._stopping.is_set() else self._backlog.take(self._held_back())
-            if arrived is None:
+            one = None if self._stopping.is_set() else self._backlog.take(self._held_back())
+            if one is None:
                 self._give_back()
                 return
-            yield arrived
+            yield one
         self._wake.set()
 
     def _held_back(self) -> frozenset[str]:
@@ -192,15 +164,15 @@ class CastQueue:
         if self._overdue() is None:
             return
         self._backlog.forget_lost()
-        if isinstance(message := self._overdue(), Undecoded):
-            message.give_back()
+        if (oldest := self._overdue()) is not None:
+            oldest.cast.give_back()
 
-    def _overdue(self) -> Message | None:
-        """Return the oldest message in the backlog if it has waited for too long."""
+    def _overdue(self) -> WaitingCast | None:
+        """Return the oldest cast in the backlog if it has waited for too long."""
         oldest = self._backlog.oldest()
         if oldest is None or time.monotonic() - oldest.at < DEFERRED_MAX:
             return None
-        return oldest.message
+        return oldest
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
@@ -213,23 +185,17 @@ class CastQueue:
                 LOG.debug("casts are left with the broker: %s", error)
                 return
 
-    def _take(self, arrived: Arrived) -> None:
-        message = arrived.message
-        if message.is_lost():
+    def _take(self, one: WaitingCast) -> None:
+        if one.cast.is_lost():
             return
-        if isinstance(message, Undecoded):
-            message = message.decoded()
-        if isinstance(message, Unreadable):
-            self._reject(message)
-            message.acknowledge()
-            return
-        operation = self._dispatch(message)
+        operation = self._dispatch(one.cast)
         if operation is None:
-            message.acknowledge()
-        else:
-            self._offer(_DecodedCast(message, operation, arrived))
+            one.cast.acknowledge()
+            return
+        one.found(operation, DEFERRED_MAX if one.cast.returns < RETURNS_MAX else 0.0)
+        self._offer(one)
 
-    def _offer(self, one: _DecodedCast) -> None:
+    def _offer(self, one: WaitingCast) -> None:
         """Admit or defer a cast whose turn it is.
 
         It waits while an earlier one that may be on the same resource is not decoded.
@@ -243,7 +209,7 @@ class CastQueue:
         else:
             self._admit_or_defer(one)
 
-    def _admit_or_defer(self, one: _DecodedCast) -> None:
+    def _admit_or_defer(self, one: WaitingCast) -> None:
         """Accept a cast that the limits admit, or that has waited for long; otherwise defer it."""
         if one.cast.is_lost():
             return
@@ -252,13 +218,13 @@ class CastQueue:
             self._deferred.append(one)
             self._deferred_names |= one.names
             return
-        self._admitted.append((one.cast, one.operation))
+        self._admitted.append(one)
         # Whether a host of a cluster may take the next one depends on what it runs then.
         if one.cast.shared or len(self._admitted) >= TOGETHER:
             self._accept_admitted()
 
-    def _is_admitted(self, one: _DecodedCast) -> bool:
-        ahead = [operation for _cast, operation in self._admitted]
+    def _is_admitted(self, one: WaitingCast) -> bool:
+        ahead = [other.operation for other in self._admitted]
         return self._admits(one.operation, one.cast.shared, ahead)
 
     def _accept_admitted(self) -> None:
@@ -273,20 +239,20 @@ class CastQueue:
             except Exception:
                 LOG.exception("%d casts are accepted one by one after an error", len(admitted))
             else:
-                for cast, _operation in admitted:
-                    cast.acknowledge()
+                for one in admitted:
+                    one.cast.acknowledge()
                 return
-        for cast, operation in admitted:
-            _guarded(self._accept_alone, cast, operation)
+        for one in admitted:
+            _guarded(self._accept_alone, one)
 
-    def _accept_alone(self, cast: Cast, operation: Operation) -> None:
-        self._accept([(cast, operation)])
-        cast.acknowledge()
+    def _accept_alone(self, one: WaitingCast) -> None:
+        self._accept([one])
+        one.cast.acknowledge()
 
 
-def _guarded(handle: Callable[..., None], *message: Any) -> None:
-    """Handle a message; an error leaves it with the broker."""
+def _guarded(handle: Callable[..., None], *cast: Any) -> None:
+    """Handle a cast; an error leaves it with the broker."""
     try:
-        handle(*message)
+        handle(*cast)
     except Exception:
         LOG.exception("a message was not taken over and stays with the broker")

@@ -11,8 +11,7 @@ import functools
 import logging
 import reprlib
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from oslo_utils import units
 from taskflow.persistence.models import FlowDetail
@@ -22,6 +21,7 @@ from flows.engine.flow_run import Outcome
 from flows.errors import DriverNotInitialized, FlowError, ProcessStopping
 from worker.call_log import MESSAGES, ShownMessage
 from worker.execution.cast_queue import CastQueue
+from worker.execution.fairness.backlog import WaitingCast
 from worker.execution.log_limit import LogLimit
 from worker.execution.pools.operation_pool import OperationPool
 from worker.execution.rejections.rejected import RejectedMessages, generated_id
@@ -31,7 +31,7 @@ from worker.metrics.definitions import CASTS_ACCEPTED, CASTS_REPEATED
 from worker.metrics.measurements import MEASURED
 from worker.rpc.dispatch import BadMessage, DirectCall, Dispatcher
 from worker.rpc.operation import Operation
-from worker.rpc.server import Call, Cast, Undecoded, Unreadable
+from worker.rpc.server import Call, Cast
 
 LOG = logging.getLogger(__name__)
 
@@ -66,7 +66,6 @@ class Intake:
             self._dispatch,
             operations.admits,
             self._accept,
-            lambda message: rejected.unreadable(message.body, message.error),
             operations.capacity_freed,
             stopping,
         )
@@ -90,18 +89,13 @@ class Intake:
         """Begin to accept casts."""
         self._casts.start()
 
-    def cast(self, cast: Cast) -> None:
-        """Journal a cast and start it, soon: projects in turns, each in the order of arrival."""
-        self._casts.put(cast)
+    def cast(self, cast: Cast) -> bool:
+        """Journal a cast and start it, soon: projects in turns, each in the order of arrival.
 
-    def undecoded(self, cast: Undecoded) -> bool:
-        """Journal a cast as :meth:`cast` does; return whether there is memory for further ones."""
+        :returns: whether there is memory for further ones.
+        """
         self._casts.put(cast)
         return self._casts.has_memory(UNDECODED_MAX)
-
-    def unreadable(self, message: Unreadable) -> None:
-        """Keep a message that cannot be read."""
-        self._casts.put(message)
 
     def call(self, call: Call) -> None:
         """Carry out a call on a thread for calls."""
@@ -116,39 +110,45 @@ class Intake:
 
     def _dispatch(self, cast: Cast) -> Operation | None:
         """Return the operation of a cast; None where there is none to be journalled."""
-        MESSAGES.debug("received the cast %s", ShownMessage(cast.message))
+        try:
+            message, context = cast.read()
+        except Exception as error:  # noqa: BLE001 - whatever a decoder raises
+            self._rejected.unreadable(cast.body.contents, error)
+            return None
+        MESSAGES.debug("received the cast %s", ShownMessage(message))
         try:
             with cast.note.dispatching():
-                dispatched = self._dispatcher.dispatch(cast.message, cast.context)
+                dispatched = self._dispatcher.dispatch(message, context)
         except Exception as error:  # noqa: BLE001 - the message may hold anything at all
             bad = error if isinstance(error, BadMessage) else BadMessage(_described(error))
-            self._rejected.message(cast.message, cast.context, bad)
+            self._rejected.message(message, context, bad)
             return None
         if isinstance(dispatched, DirectCall):
             self._operations.start_direct(lambda: _invoke_direct_call(dispatched))
             return None
         return dispatched
 
-    def _accept(self, casts: Sequence[tuple[Cast, Operation]]) -> None:
+    def _accept(self, casts: Sequence[WaitingCast]) -> None:
         """Journal casts and start them. :raises ProcessStopping: they are not in the journal."""
-        if len(casts) > 1 and (details := self._accept_together(casts)):
-            for (_cast, operation), detail in zip(casts, details, strict=True):
+        operations = [one.operation for one in casts]
+        if len(casts) > 1 and (details := self._accept_together(operations)):
+            for operation, detail in zip(operations, details, strict=True):
                 self._start(operation, detail)
             return
-        for cast, operation in casts:
-            self._accept_one(cast, operation)
+        for one in casts:
+            self._accept_one(one.cast, one.operation)
 
-    def _accept_together(self, casts: Sequence[tuple[Cast, Operation]]) -> list[FlowDetail]:
+    def _accept_together(self, operations: Sequence[Operation]) -> list[FlowDetail]:
         """Journal casts in one transaction; return none where that is impossible.
 
         One of them may have come before, or not fit into the journal: each is accepted alone then,
         as after an outage, in which nobody knows whether the transaction was committed.
         """
-        messages = [(_unique_id(cast.message), operation) for cast, operation in casts]
+        messages = [(operation.message_id, operation) for operation in operations]
         try:
             return self._journal.accept_together(messages, self._slot)
         except JournalError as error:
-            LOG.debug("%d casts are accepted one by one: %s", len(casts), error)
+            LOG.debug("%d casts are accepted one by one: %s", len(operations), error)
             return []
 
     def _start(self, operation: Operation, detail: FlowDetail) -> None:
@@ -157,7 +157,7 @@ class Intake:
 
     def _accept_one(self, cast: Cast, operation: Operation) -> None:
         """Journal a cast and start it. :raises ProcessStopping: it is not in the journal."""
-        unique_id = _unique_id(cast.message)
+        unique_id = operation.message_id
         try:
             detail = self._until_available(
                 lambda: self._journal.accept(unique_id, self._slot, operation)
@@ -179,9 +179,8 @@ class Intake:
         """
 
         def reject() -> None:
-            bad = BadMessage(str(refusal))
             try:
-                self._rejected.message(cast.message, cast.context, bad, must=True)
+                self._rejected.message(*cast.read(), BadMessage(str(refusal)), must=True)
             except JournalRefused as error:
                 raise JournalUnavailable(str(error)) from error
 
@@ -213,7 +212,7 @@ class Intake:
         """
         if _timed_out(call):
             return None
-        detail = self._journal_call(operation, _unique_id(call.message))
+        detail = self._journal_call(operation, operation.message_id)
         if detail is None:  # its first delivery runs, or has run; running it twice is harmless
             detail = self._journal_call(operation, generated_id())
         return detail
@@ -264,10 +263,6 @@ def _method(call: Call) -> str:
 
 def _described(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-def _unique_id(message: Mapping[str, Any]) -> str:
-    return str(message.get("_unique_id") or "")
 
 
 def _invoke_direct_call(call: DirectCall) -> None:

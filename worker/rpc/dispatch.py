@@ -142,7 +142,14 @@ class Dispatcher:
             return DirectCall(method, functools.partial(target.call, request, **arguments))
         made: Operation = target.call(request, **arguments)
         args = {name: codec.raw(value) for name, value in made.args.items()}
-        return replace(made, method=method, quick=target.quick, request=request, args=args)
+        return replace(
+            made,
+            method=method,
+            quick=target.quick,
+            message_id=str(message.get("_unique_id") or ""),
+            request=request,
+            args=args,
+        )
 
     def _check_version(self, method: str, text: Any) -> None:
         try:

@@ -9,10 +9,11 @@ while the queue has no other consumers than those of Holdfast.
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +21,7 @@ import oslo_messaging
 
 from worker.rpc.clients.sender import Sender
 from worker.rpc.request_context import RequestContext
-from worker.rpc.server import MARKER, Cast, M, Message
+from worker.rpc.server import MARKER, Cast
 
 LOG = logging.getLogger(__name__)
 
@@ -49,44 +50,45 @@ class MarkedMessages:
         self.name = uuid.uuid4().hex
         """The name of the listener's consumers."""
         self._note = note
-        self._open: set[Message] = set()  # that are not acknowledged yet
+        self._open: set[Cast] = set()  # that are not acknowledged yet
         self._many = _MANY
-        self._awaited: list[set[Message]] = []  # by the markers behind them
+        self._awaited: list[set[Cast]] = []  # by the markers behind them
         self._settled = threading.Condition()
 
-    def take_over(self, cast: Cast) -> bool:
+    def take_over(self, cast: Cast, message: Mapping[str, Any]) -> bool:
         """Take over a marker; return False for any other cast."""
-        if cast.message.get("method") != MARKER:
+        if message.get("method") != MARKER:
             return False
         with self._settled:
             before = set(self._open)
             self._awaited.append(before)
-        threading.Thread(target=self._take, args=(cast, before), name="marker", daemon=True).start()
+        take = functools.partial(self._take, cast, message.get("args") or {}, before)
+        threading.Thread(target=take, name="marker", daemon=True).start()
         return True
 
-    def observed(self, message: M) -> M:
-        """Return a message whose acknowledgement is noted."""
+    def observed(self, cast: Cast) -> Cast:
+        """Return a cast whose acknowledgement is noted."""
 
         def acknowledge() -> None:
-            message.acknowledge()
+            cast.acknowledge()
             with self._settled:
-                self._open.discard(message)
-                self._settle(message)
+                self._open.discard(cast)
+                self._settle(cast)
 
         with self._settled:
             if len(self._open) >= self._many:
                 self._open = _without_lost(self._open)
                 self._many = max(_MANY, 2 * len(self._open))
-            self._open.add(message)
-        return replace(message, acknowledge=acknowledge)
+            self._open.add(cast)
+        return replace(cast, acknowledge=acknowledge)
 
-    def _settle(self, message: Message) -> None:
+    def _settle(self, cast: Cast) -> None:
         for before in self._awaited:
-            before.discard(message)
+            before.discard(cast)
             if not before:
                 self._settled.notify_all()
 
-    def _take(self, marker: Cast, before: set[Message]) -> None:
+    def _take(self, marker: Cast, args: Any, before: set[Cast]) -> None:
         """Note a marker when all casts before it are accepted, or come again."""
         with self._settled:
             while before:
@@ -96,16 +98,15 @@ class MarkedMessages:
         marker.acknowledge()
         if marker.is_lost():
             return  # casts before it may come again, to another consumer
-        args = marker.message.get("args") or {}
         try:
             self._note(str(args["queue"]), self.name, str(args["marker"]), marker.generation)
         except Exception as error:  # noqa: BLE001 - another marker follows
             LOG.debug("a marker was not noted: %s", error)
 
 
-def _without_lost(messages: set[Message]) -> set[Message]:
-    """Return the messages whose connection was not lost."""
-    return {one for one in messages if not one.is_lost()}
+def _without_lost(casts: set[Cast]) -> set[Cast]:
+    """Return the casts whose connection was not lost."""
+    return {one for one in casts if not one.is_lost()}
 
 
 class Markers:

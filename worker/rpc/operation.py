@@ -25,8 +25,8 @@ _NO_REQUEST = RequestContext({})
 class Operation:
     """One cast or call, from the endpoint method that makes it to the end of its flow.
 
-    The dispatcher adds ``method``, ``quick`` and ``request``. A journal entry keeps
-    everything but ``answer`` and ``quick``, so that a later process can resume the flow.
+    The dispatcher adds ``method``, ``quick``, ``message_id`` and ``request``. A journal entry
+    keeps everything but ``answer`` and ``quick``, so that a later process can resume the flow.
 
     :param factory: a registered flow factory.
     :param resource: kind and id, for log lines and listings.
@@ -39,6 +39,7 @@ class Operation:
     :param moves_data: whether it is a data transfer, which runs on threads of its own and
         waits for other data transfers only.
     :param quick: whether it is done in a moment, so that it waits for other such ones only.
+    :param message_id: the id of its message, by which a second delivery is known.
     """
 
     factory: Factory
@@ -51,6 +52,7 @@ class Operation:
     moves_data: bool = False
     quick: bool = False
     method: str = ""
+    message_id: str = field(default="", compare=False)
     request: RequestContext = field(default=_NO_REQUEST, compare=False, repr=False)
 
     def __str__(self) -> str:

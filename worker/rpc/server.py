@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol
 
 import oslo_messaging
 
@@ -44,13 +44,17 @@ MARKER = "holdfast_queue_marker"
 _DECODED_AT_ONCE = ("_msg_id", MARKER)
 """Texts of messages that do not wait for their turn: a call has the first one as a key."""
 
+Decoded = tuple[Mapping[str, Any], Mapping[str, Any]]
+"""A message, and the context of its request."""
+
 _UNCOUNTED = Deliveries(None)
 
 
 @dataclass(frozen=True, eq=False)
 class Cast:
-    """A cast that is not acknowledged yet.
+    """A cast that is not acknowledged yet; its body is decoded when it has its turn.
 
+    :param decode: returns the contents of the body, or raises whatever a decoder raises.
     :param acknowledge: called when the cast was taken over for good; never waits.
     :param is_lost: whether the connection has gone that brought it: the broker delivers it
         again, and it must not be taken over from here.
@@ -58,26 +62,24 @@ class Cast:
     :param returns: how often it was delivered and went back to its queue, as far as is known.
     :param note: notes that the message is being handled, in case that ends the process.
     :param shared: whether other hosts consume its queue as well.
+    :param give_back: leaves the messages that were fetched further ahead with the broker.
     """
 
-    message: Mapping[str, Any]
-    context: Mapping[str, Any]
+    body: WaitingBody
+    decode: Callable[[], Decoded]
     acknowledge: Callable[[], None] = lambda: None
     is_lost: Callable[[], bool] = lambda: False
     generation: int = 0
     returns: int = 0
     note: DeliveryNote = NOT_COUNTED
     shared: bool = False
+    give_back: Callable[[], None] = lambda: None
 
-
-@dataclass(frozen=True, eq=False)
-class Unreadable:
-    """A message that cannot be read, and why; it is not acknowledged yet."""
-
-    body: Any
-    error: Exception
-    acknowledge: Callable[[], None] = lambda: None
-    is_lost: Callable[[], bool] = lambda: False
+    def read(self) -> Decoded:
+        """Decode the body. :raises Exception: whatever a decoder raises, for a bad message."""
+        self.body.unpack()
+        with self.note.decoding():
+            return self.decode()
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,68 +105,35 @@ class Call:
         return self.timeout is not None and time.monotonic() - self.arrived >= self.timeout
 
 
-@dataclass(frozen=True, eq=False)
-class Undecoded:
-    """A cast whose body was not decoded yet; it is not acknowledged either.
-
-    :param decode: returns the cast, or why it cannot be read, with its acknowledgement.
-    :param returns: how often it was delivered and went back to its queue, as far as is known.
-    :param shared: whether other hosts consume its queue as well.
-    :param give_back: leaves the messages that were fetched further ahead with the broker.
-    """
-
-    body: WaitingBody
-    decode: Callable[[Callable[[], None]], Cast | Unreadable]
-    acknowledge: Callable[[], None] = lambda: None
-    is_lost: Callable[[], bool] = lambda: False
-    returns: int = 0
-    shared: bool = False
-    give_back: Callable[[], None] = lambda: None
-
-    def decoded(self) -> Cast | Unreadable:
-        """Return the cast; a message that cannot be decoded raises nothing."""
-        self.body.unpack()
-        return self.decode(self.acknowledge)
-
-
-Message = Cast | Undecoded | Unreadable
-"""A message that the intake acknowledges, now or later."""
-
-M = TypeVar("M", Cast, Undecoded, Unreadable)
-
-
 class MessageIntake(Protocol):
     """Receiver of messages from the bus; no method waits for anything, or raises."""
 
-    def cast(self, cast: Cast) -> None:
-        """Take over a cast, now or later, and acknowledge it then."""
+    def cast(self, cast: Cast) -> bool:
+        """Take over a cast, now or later, and acknowledge it then.
 
-    def undecoded(self, cast: Undecoded) -> bool:
-        """Take over a cast as :meth:`cast` does; return whether there is memory for further."""
+        :returns: whether there is memory for further ones.
+        """
 
     def call(self, call: Call) -> None:
         """Carry out a call on another thread, and reply to it."""
-
-    def unreadable(self, message: Unreadable) -> None:
-        """Store an unreadable message, now or later, and acknowledge it then."""
 
 
 class MessageObserver(Protocol):
     """Observer of the messages of one listener; no method waits for anything, or raises."""
 
-    def take_over(self, cast: Cast) -> bool:
+    def take_over(self, cast: Cast, message: Mapping[str, Any]) -> bool:
         """Take over a cast that is sent to the observer; return whether it is such a one."""
 
-    def observed(self, message: M) -> M:
-        """Return a message whose acknowledgement the observer notices."""
+    def observed(self, cast: Cast) -> Cast:
+        """Return a cast whose acknowledgement the observer notices."""
 
 
 class _NoObserver:
-    def take_over(self, cast: Cast) -> bool:
+    def take_over(self, cast: Cast, message: Mapping[str, Any]) -> bool:
         return False
 
-    def observed(self, message: M) -> M:
-        return message
+    def observed(self, cast: Cast) -> Cast:
+        return cast
 
 
 _NO_OBSERVER = _NoObserver()
@@ -235,82 +204,54 @@ class _Listener(compat.Listener):
     def received(self, message: Any, delivery: compat.Delivery) -> None:
         """Hand a message to the intake; an error leaves it with the broker."""
         try:
-            body = WaitingBody(message)
-            if body.holds(*_DECODED_AT_ONCE):
-                self._hand_over(message, delivery)
+            cast = self._cast(message, delivery)
+            if cast.body.holds(*_DECODED_AT_ONCE):
+                self._decode_at_once(message, delivery, cast)
             else:
-                self._hand_over_undecoded(message, body, delivery)
+                self._hand_over(cast)
         except Exception:
             LOG.exception("a message was not taken over and stays with the broker")
 
-    def _hand_over_undecoded(
-        self, message: Any, body: WaitingBody, delivery: compat.Delivery
-    ) -> None:
-        decode = functools.partial(self._decode_cast, message, delivery)
-        settle = _settle(delivery)
-        cast = Undecoded(body, decode, *settle, delivery.returns, self._shared, self.fetch_less)
-        if not self._intake.undecoded(self._observer.observed(cast)):
+    def _cast(self, message: Any, delivery: compat.Delivery) -> Cast:
+        note = self._deliveries.note(getattr(message, "body", None), delivery.redelivered)
+        return Cast(
+            WaitingBody(message),
+            functools.partial(self._decode_cast, message),
+            acknowledge=delivery.acknowledge,
+            is_lost=lambda: delivery.lost,
+            generation=delivery.generation,
+            returns=delivery.returns,
+            note=note,
+            shared=self._shared,
+            give_back=self.fetch_less,
+        )
+
+    def _hand_over(self, cast: Cast) -> None:
+        if not self._intake.cast(self._observer.observed(cast)):
             self.fetch_less()
 
-    def _decode_cast(
-        self, message: Any, delivery: compat.Delivery, acknowledge: Callable[[], None]
-    ) -> Cast | Unreadable:
+    def _decode_cast(self, message: Any) -> Decoded:
         """Decode a message that is no call; on another thread than the listener's."""
+        parsed = _decoded(message)
+        if parsed.get("_msg_id"):
+            raise ValueError("it is a call, which hides its key _msg_id by an escape")
+        return parsed, self.context_of(parsed)
+
+    def _decode_at_once(self, message: Any, delivery: compat.Delivery, cast: Cast) -> None:
+        """Take a call or a marker; hand over a cast that only has a text of one in it."""
         try:
-            parsed, note = self._read(message, delivery)
-            if parsed.get("_msg_id"):
-                raise ValueError("it is a call, which hides its key _msg_id by an escape")
+            with cast.note.decoding():
+                parsed = _decoded(message)
         except Exception as error:  # noqa: BLE001 - whatever a decoder raises
-            return Unreadable(getattr(message, "body", None), error, acknowledge, _lost(delivery))
-        return replace(self._cast(parsed, delivery, note), acknowledge=acknowledge)
-
-    def _hand_over(self, message: Any, delivery: compat.Delivery) -> None:
-        try:
-            parsed, note = self._read(message, delivery)
-        except Exception as error:  # noqa: BLE001 - whatever a decoder raises
-            body = getattr(message, "body", None)
-            unreadable = Unreadable(body, error, *_settle(delivery))
-            self._intake.unreadable(self._observer.observed(unreadable))
+            self._hand_over(replace(cast, decode=functools.partial(_raise, error)))
             return
-        if not parsed.get("_msg_id"):
-            self._hand_over_cast(message, parsed, delivery, note)
-            return
-        self.outstanding.discard(delivery)
-        incoming = self.take_call(parsed)
-        if incoming is not None:
-            self._intake.call(self._call(incoming, _expiration(message), _size(message)))
-
-    def _hand_over_cast(
-        self,
-        message: Any,
-        parsed: compat.RabbitMessage,
-        delivery: compat.Delivery,
-        note: DeliveryNote,
-    ) -> None:
-        """Hand over a cast that was decoded because some text in it is that of another message."""
-        cast = self._cast(parsed, delivery, note)
-        if self._observer.take_over(cast):
-            return
-        if isinstance(message.body, str):
-            self._hand_over_undecoded(message, WaitingBody(message), delivery)
-        else:
-            self._intake.cast(self._observer.observed(cast))
-
-    def _read(
-        self, message: Any, delivery: compat.Delivery
-    ) -> tuple[compat.RabbitMessage, DeliveryNote]:
-        """Decode a message. :raises Exception: whatever a decoder raises, for a bad message."""
-        note = self._deliveries.note(getattr(message, "body", None), delivery.redelivered)
-        with note.decoding():
-            return _decoded(message), note
-
-    def _cast(
-        self, parsed: compat.RabbitMessage, delivery: compat.Delivery, note: DeliveryNote
-    ) -> Cast:
-        which = (delivery.generation, delivery.returns)
-        context = self.context_of(parsed)
-        settle = _settle(delivery)
-        return Cast(parsed, context, *settle, *which, note=note, shared=self._shared)
+        if parsed.get("_msg_id"):
+            self.outstanding.discard(delivery)
+            incoming = self.take_call(parsed)
+            if incoming is not None:
+                self._intake.call(self._call(incoming, _expiration(message), _size(message)))
+        elif not self._observer.take_over(cast, parsed):
+            self._hand_over(cast)
 
     def _call(self, incoming: Any, expiration: float | None, size: int) -> Call:
         # The listener has taken the id out of the message.
@@ -323,12 +264,8 @@ class _Listener(compat.Listener):
         return Call(message, incoming.ctxt, reply, timeout, arrived, size)
 
 
-def _settle(delivery: compat.Delivery) -> tuple[Callable[[], None], Callable[[], bool]]:
-    return delivery.acknowledge, _lost(delivery)
-
-
-def _lost(delivery: compat.Delivery) -> Callable[[], bool]:
-    return lambda: delivery.lost
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
 
 def _reply(conf: Any, incoming: Any, answer: Any, error: BaseException | None) -> None:

@@ -7,7 +7,6 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import kombu
 import oslo_messaging
@@ -27,14 +26,14 @@ class Intake:
     """Acknowledges nothing by itself."""
 
     def __init__(self) -> None:
-        self.waiting: list[server.Undecoded] = []
+        self.waiting: list[server.Cast] = []
         self.most = COUNT + 1
 
-    def undecoded(self, cast: server.Undecoded) -> bool:
+    def cast(self, cast: server.Cast) -> bool:
         self.waiting.append(cast)
         return len(self.waiting) < self.most
 
-    def current(self) -> list[server.Undecoded]:
+    def current(self) -> list[server.Cast]:
         return [one for one in self.waiting if not one.is_lost()]
 
 
@@ -73,14 +72,13 @@ def publish(url: str) -> set[str]:
 def require_all(intake: Intake, ids: set[str]) -> None:
     """Acknowledge each message that is there or comes, until all have come."""
     seen: set[str] = set()
-    handled: set[server.Undecoded] = set()
+    handled: set[server.Cast] = set()
 
     def all_arrived() -> bool:
         for cast in set(intake.current()) - handled:
             handled.add(cast)
-            decoded: Any = cast.decoded()
-            assert isinstance(decoded, server.Cast)
-            seen.add(decoded.message["_unique_id"])
+            message, _context = cast.read()
+            seen.add(message["_unique_id"])
             cast.acknowledge()
         return seen == ids
 

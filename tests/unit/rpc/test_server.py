@@ -9,7 +9,7 @@ import random
 import threading
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -32,15 +32,11 @@ class Intake:
     def __init__(self) -> None:
         self.casts: list[server.Cast] = []
         self.calls: list[server.Call] = []
-        self.bad: list[server.Unreadable] = []
-        self.waiting: list[server.Undecoded] = []
         self.has_memory = True
-        self.cast = self.casts.append
         self.call = self.calls.append
-        self.unreadable = self.bad.append
 
-    def undecoded(self, cast: server.Undecoded) -> bool:
-        self.waiting.append(cast)
+    def cast(self, cast: server.Cast) -> bool:
+        self.casts.append(cast)
         return self.has_memory
 
 
@@ -115,13 +111,13 @@ class Arrivals:
         self.taken: list[server.Cast] = []
         self.seen: list[Any] = []
 
-    def take_over(self, cast: server.Cast) -> bool:
-        if is_mine := cast.message.get("method") == "mine":
+    def take_over(self, cast: server.Cast, message: Mapping[str, Any]) -> bool:
+        if is_mine := message.get("method") == "mine":
             self.taken.append(cast)
         return is_mine
 
-    def observed(self, message: Any) -> Any:
-        self.seen.append(replace(message))
+    def observed(self, cast: server.Cast) -> server.Cast:
+        self.seen.append(replace(cast))
         return self.seen[-1]
 
 
@@ -157,7 +153,7 @@ class TestCasts:
         raw = bench.message(1)
         bench.run(lambda: bench.deliver(raw))
         (cast,) = bench.intake.casts
-        assert raw.acks == [] and cast.message["method"] == "create_volume"
+        assert raw.acks == [] and cast.read()[0]["method"] == "create_volume"
         other = threading.Thread(target=cast.acknowledge)
         other.start()
         other.join()
@@ -197,11 +193,13 @@ class TestCasts:
 
         assert [cast.returns for cast in bench.intake.casts] == [returns]
 
-    def test_an_error_of_the_intake_leaves_the_message(self, bench: Bench) -> None:
-        def fail(_cast: server.Cast) -> None:
+    def test_an_error_of_the_intake_leaves_the_message(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(_cast: server.Cast) -> bool:
             raise RuntimeError("a bug")
 
-        bench.intake.cast = fail
+        monkeypatch.setattr(bench.intake, "cast", fail)
         raw = bench.message(1)
         bench.run(lambda: bench.deliver(raw))
 
@@ -216,14 +214,16 @@ class TestCasts:
         bench.run(lambda: bench.deliver(bench.message(1)))
         bench.run(lambda: bench.deliver(bench.message(2, body=b"no JSON")))
 
-        assert [*bench.intake.casts, *bench.intake.bad] == bench.arrivals.seen
+        assert len(bench.intake.casts) == 2 and bench.intake.casts == bench.arrivals.seen
 
     def test_an_unreadable_message_waits_for_its_place(self, bench: Bench) -> None:
         raw = bench.message(1, body=b"no JSON")
         bench.run(lambda: bench.deliver(raw))
-        (bad,) = bench.intake.bad
+        (bad,) = bench.intake.casts
 
-        assert (bad.body, raw.acks) == (b"no JSON", [])
+        assert (bad.body.contents, raw.acks) == (b"no JSON", [])
+        with pytest.raises(json.JSONDecodeError):
+            bad.read()
 
 
 class TestWaitingCasts:
@@ -239,24 +239,23 @@ class TestWaitingCasts:
         raw = self.message(bench, 1, args={"volume_id": "v1"}, _context_project_id="p1")
         raw.headers["x-delivery-count"] = 3
         bench.run(lambda: bench.deliver(raw))
-        (waiting,) = bench.intake.waiting
-        assert (bench.intake.casts, waiting.body.project(), waiting.returns) == ([], "p1", 3)
-        waiting.body.pack()
+        (cast,) = bench.intake.casts
+        assert (cast.body.project(), cast.returns, cast.is_lost()) == ("p1", 3, False)
+        cast.body.pack()
 
-        cast = waiting.decoded()
-        assert isinstance(cast, server.Cast) and cast.message["args"] == {"volume_id": "v1"}
-        assert (cast.context["project_id"], cast.returns, cast.is_lost()) == ("p1", 3, False)
-        assert cast.acknowledge is waiting.acknowledge
+        message, context = cast.read()
+        assert (message["args"], context["project_id"]) == ({"volume_id": "v1"}, "p1")
         cast.acknowledge()
         bench.run()
         assert len(raw.acks) == 1
         bench.conn.channel = types.SimpleNamespace()
-        assert cast.is_lost() and waiting.is_lost()
+        assert cast.is_lost()
 
-    def test_the_observer_follows_it(self, bench: Bench) -> None:
+    def test_it_is_not_decoded_before(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(server, "_decoded", lambda _message: pytest.fail("it is decoded"))
         bench.run(lambda: bench.deliver(self.message(bench, 1)))
 
-        assert bench.intake.waiting == bench.arrivals.seen
+        assert len(bench.intake.casts) == 1
 
     @pytest.mark.parametrize("inner", [{"_msg_id": "m"}, {"method": server.MARKER}])
     def test_calls_and_markers_are_decoded_at_once(
@@ -264,10 +263,10 @@ class TestWaitingCasts:
     ) -> None:
         taken: list[Any] = []
         monkeypatch.setattr(bench.listener, "take_call", taken.append)
-        monkeypatch.setattr(bench.arrivals, "take_over", lambda cast: taken.append(cast) or True)
+        monkeypatch.setattr(bench.arrivals, "take_over", lambda *one: taken.append(one) or True)
         bench.run(lambda: bench.deliver(self.message(bench, 1, **inner)))
 
-        assert bench.intake.waiting == bench.intake.casts == [] and len(taken) == 1
+        assert bench.intake.casts == [] and len(taken) == 1
 
     @pytest.mark.parametrize(
         ("body", "reason"),
@@ -284,11 +283,11 @@ class TestWaitingCasts:
         raw = self.message(bench, 1)
         raw.body = body  # type: ignore[assignment]
         bench.run(lambda: bench.deliver(raw))
-        (waiting,) = bench.intake.waiting
+        (bad,) = bench.intake.casts
 
-        bad = waiting.decoded()
-        assert isinstance(bad, server.Unreadable) and bad.body == body
-        assert reason in str(bad.error) and bad.acknowledge is waiting.acknowledge
+        with pytest.raises(ValueError, match=reason):
+            bad.read()
+        assert bad.body.contents == body
 
     @pytest.mark.parametrize("text", ["_msg_id", server.MARKER])
     def test_a_text_of_another_message_in_a_name_changes_nothing(
@@ -297,8 +296,8 @@ class TestWaitingCasts:
         raw = self.message(bench, 1, args={"name": text}, _context_project_id="p1")
         bench.run(lambda: bench.deliver(raw))
 
-        (waiting,) = bench.intake.waiting
-        assert bench.intake.casts == [] and waiting.body.project() == "p1"
+        (cast,) = bench.intake.casts
+        assert cast.body.project() == "p1" and cast.read()[0]["args"] == {"name": text}
 
 
 class TestFetchedAhead:
@@ -356,7 +355,7 @@ class TestFetchedAhead:
         ahead.intake.has_memory = False
         self.deliver(ahead, 3)
         assert ahead.conn.collected == 1
-        ahead.intake.waiting[0].give_back()
+        ahead.intake.casts[0].give_back()
         ahead.conn.channel = ahead.conn.connection.channel = ahead.conn.make_channel()
         self.deliver(ahead, 1, 2)
         assert ahead.conn.prefetched == [6], "for some time"

@@ -15,11 +15,11 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Collection
-from typing import NamedTuple
 
 from worker.execution.fairness.fair_queue import FairQueue
-from worker.rpc.received.waiting_body import ManyNodes
-from worker.rpc.server import Cast, Message, Undecoded, Unreadable
+from worker.rpc.operation import Operation
+from worker.rpc.received.waiting_body import ManyNodes, nodes_of
+from worker.rpc.server import Cast
 
 UNPACKED = 256
 """Messages from which on the bodies of further ones are compressed."""
@@ -28,28 +28,56 @@ _NODE_SIZE = 200
 """Bytes of memory for a resource that a message may name."""
 
 
-class Arrived(NamedTuple):
-    """A message that waits, or was taken.
+class WaitingCast:
+    """A cast from its arrival to its acceptance; its operation is found when it has its turn.
 
-    :param number: in the order of arrival.
-    :param project: whose turn it takes. Messages of a queue of many hosts have turns of their own.
-    :param nodes: of the resources that it may name (:func:`nodes_of`); None for any.
-    :param at: when it arrived, by the monotonic clock.
-    :param size: bytes of memory that it needs while it waits.
+    :ivar number: in the order of arrival.
+    :ivar project: whose turn it takes. Casts of a queue of many hosts have turns of their own.
+    :ivar nodes: of the resources that it may name (:func:`nodes_of`); None for any.
+    :ivar size: bytes of memory that it needs while it waits to be decoded.
+    :ivar at: when it arrived, by the monotonic clock.
+    :ivar operation: the one that it asks for, with the names of its resources; after :meth:`found`.
     """
 
-    number: int
-    message: Message
-    project: str
-    nodes: Collection[str] | None
-    at: float
-    size: int
+    __slots__ = (
+        *("cast", "number", "project", "nodes", "size", "at"),
+        *("operation", "names", "of_backend", "until"),
+    )
+
+    def __init__(
+        self, cast: Cast, number: int, project: str, nodes: Collection[str] | None, size: int
+    ) -> None:
+        self.cast = cast
+        self.number, self.project, self.nodes, self.size = number, project, nodes, size
+        self.at = time.monotonic()
+        self.operation: Operation
+        self.names: set[str]
+        self.of_backend: bool
+        self.until: float
+
+    def found(self, operation: Operation, longest: float) -> None:
+        """Note the operation, which may wait for so many seconds from now on."""
+        self.operation = operation
+        self.names = {*operation.exclusive, *operation.shared}
+        self.of_backend = operation.resource[0] == "backend"  # no message names all its resources
+        self.nodes = None if self.of_backend else nodes_of(self.names)
+        self.until = time.monotonic() + longest
+
+    def follows(self, other: WaitingCast) -> bool:
+        """Return whether another one arrived earlier that may be on the same resource.
+
+        The operations of both were found.
+        """
+        if other.number >= self.number:
+            return False
+        unknown = self.nodes is None or other.nodes is None
+        return unknown or not self.names.isdisjoint(other.names)
 
 
 class Backlog:
-    """Messages of any projects; threads put them in, and one thread takes them.
+    """Casts of any projects; threads put them in, and one thread takes them.
 
-    :param often: returns to its queue after which a message is taken before all others.
+    :param often: returns to its queue after which a cast is taken before all others.
     """
 
     def __init__(self, often: int) -> None:
@@ -58,7 +86,7 @@ class Backlog:
         self._numbers = itertools.count()
         self._held_back: frozenset[str] = frozenset()
         self._queue: FairQueue[int] = FairQueue(lambda: 1, keeps=lambda one: one in self._held_back)
-        self._waiting: OrderedDict[int, Arrived] = OrderedDict()  # by number
+        self._waiting: OrderedDict[int, WaitingCast] = OrderedDict()  # by number
         self._naming: dict[str, list[int]] = {}  # numbers of messages, by node of a resource
         self._naming_many: dict[int, ManyNodes] = {}  # by number, in order
         self._unknown: list[int] = []  # numbers of messages that may name any resource
@@ -69,27 +97,26 @@ class Backlog:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, message: Message) -> None:
-        """Append a message to those of its project; returns at once."""
-        project, nodes, size = _project(message), _nodes(message), 0
-        if isinstance(message, Undecoded):
-            if len(self._waiting) >= UNPACKED:
-                message.body.pack()
-            size = message.body.size + _size_of(nodes)
+    def put(self, cast: Cast) -> None:
+        """Append a cast to those of its project; returns at once."""
+        project, nodes = _project(cast), cast.body.nodes()
+        if len(self._waiting) >= UNPACKED:
+            cast.body.pack()
+        size = cast.body.size + _size_of(nodes)
         with self._guard:
             number = next(self._numbers)
-            arrived = Arrived(number, message, project, nodes, time.monotonic(), size)
+            arrived = WaitingCast(cast, number, project, nodes, size)
             self._waiting[number] = arrived
             if isinstance(nodes, ManyNodes):
                 self._naming_many[number] = nodes
             for numbers in self._numbers_of(arrived):
                 numbers.append(number)
-            if not isinstance(message, Unreadable) and message.returns >= self._often:
+            if cast.returns >= self._often:
                 self._urgent.append(number)
             self.size += size
             self._queue.push(project, number)
 
-    def take(self, held_back: frozenset[str] = frozenset()) -> Arrived | None:
+    def take(self, held_back: frozenset[str] = frozenset()) -> WaitingCast | None:
         """Take the next message; None where there is none.
 
         :param held_back: projects of which none is taken.
@@ -125,7 +152,7 @@ class Backlog:
         with self._guard:
             return any(number in self._waiting for number in self._urgent)
 
-    def oldest(self) -> Arrived | None:
+    def oldest(self) -> WaitingCast | None:
         """Return the message that has waited longest; None where there is none."""
         with self._guard:
             return next(iter(self._waiting.values()), None)
@@ -134,7 +161,7 @@ class Backlog:
         """Drop the messages whose connection has gone: the broker delivers them again."""
         with self._guard:
             for arrived in list(self._waiting.values()):
-                if arrived.message.is_lost():
+                if arrived.cast.is_lost():
                     self._taken(arrived.number)
 
     def _next(self) -> int | None:
@@ -149,7 +176,7 @@ class Backlog:
                 return number
         return None
 
-    def _taken(self, number: int) -> Arrived:
+    def _taken(self, number: int) -> WaitingCast:
         found = self._waiting.pop(number)
         self._naming_many.pop(number, None)
         for numbers in self._numbers_of(found):
@@ -160,20 +187,15 @@ class Backlog:
         self.size -= found.size
         return found
 
-    def _numbers_of(self, arrived: Arrived) -> list[list[int]]:
+    def _numbers_of(self, arrived: WaitingCast) -> list[list[int]]:
         if arrived.nodes is None:
             return [self._unknown]
         return [self._naming.setdefault(node, []) for node in _few(arrived.nodes)]
 
 
-def _project(message: Message) -> str:
-    if isinstance(message, Unreadable):
-        return ""
-    if isinstance(message, Undecoded):
-        project = message.body.project()
-    else:
-        project = str(message.context.get("project_id") or "")
-    return f"{project} on a shared queue" if message.shared else project
+def _project(cast: Cast) -> str:
+    project = cast.body.project()
+    return f"{project} on a shared queue" if cast.shared else project
 
 
 def _few(nodes: Collection[str] | None) -> Collection[str]:
@@ -183,10 +205,3 @@ def _few(nodes: Collection[str] | None) -> Collection[str]:
 
 def _size_of(nodes: Collection[str] | None) -> int:
     return nodes.size if isinstance(nodes, ManyNodes) else _NODE_SIZE * len(_few(nodes))
-
-
-def _nodes(message: Message) -> Collection[str] | None:
-    """Return the nodes of the resources that a message may name; None for any."""
-    if isinstance(message, Undecoded):
-        return message.body.nodes()
-    return None if isinstance(message, Cast) else ()

@@ -17,7 +17,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 LOG = logging.getLogger(__name__)
@@ -38,39 +38,49 @@ class DeliveryNote:
     """The file of one message that came again, which is there while the message is handled.
 
     :param path: None for a message that is delivered for the first time: it is not noted.
-    :param deaths: how many are noted when the message arrives.
     :param alone: held while any message that is noted is handled.
     """
 
-    def __init__(
-        self, path: Path | None = None, deaths: int = 0, alone: threading.Lock | None = None
-    ) -> None:
+    def __init__(self, path: Path | None = None, alone: threading.Lock | None = None) -> None:
         self._path = path
-        self._deaths = deaths
         self._alone = alone or threading.Lock()
 
-    def decoding(self) -> AbstractContextManager[None]:
-        """Return a block in which the message is decoded; earlier deaths stay noted."""
-        return self._handling(self._deaths)
-
-    def dispatching(self) -> AbstractContextManager[None]:
-        """Return a block in which its method is found: the last step, which removes the note."""
-        return self._handling(0)
-
     @contextmanager
-    def _handling(self, deaths_after: int) -> Iterator[None]:
+    def decoding(self) -> Iterator[None]:
+        """Return a block in which the message is decoded; earlier deaths stay noted.
+
+        :raises DeadlyMessage: it has ended the process too often; its note is removed.
+        """
         if self._path is None:
             yield
             return
+        deaths = _read(self._path)
+        if deaths >= DEATHS_MAX:
+            _write(self._path, 0)
+            raise DeadlyMessage(f"the process ended in {deaths + 1} deliveries of it")
+        with self._handling(self._path, deaths, deaths):
+            yield
+
+    @contextmanager
+    def dispatching(self) -> Iterator[None]:
+        """Return a block in which its method is found: the last step, which removes the note."""
+        if self._path is None:
+            yield
+            return
+        with self._handling(self._path, _read(self._path), 0):
+            yield
+
+    @contextmanager
+    def _handling(self, path: Path, deaths: int, deaths_after: int) -> Iterator[None]:
         with self._alone:
-            _write(self._path, self._deaths + 1)
+            _write(path, deaths + 1)
             try:
                 yield
             except Exception:  # it is put aside: nothing follows
                 deaths_after = 0
                 raise
             finally:
-                _write(self._path, deaths_after)
+                _write(path, deaths_after)
 
 
 NOT_COUNTED = DeliveryNote()
@@ -96,19 +106,11 @@ class Deliveries:
                     path.unlink()
 
     def note(self, body: object, redelivered: bool) -> DeliveryNote:
-        """Return the note of a message, which is written while it is handled.
-
-        :raises DeadlyMessage: it has ended the process too often; its note is removed.
-        """
+        """Return the note of a message, which is written while it is handled."""
         if self._directory is None or not redelivered or not isinstance(body, bytes | str):
             return NOT_COUNTED
         raw = body.encode(errors="replace") if isinstance(body, str) else body
-        path = self._directory / hashlib.sha256(raw).hexdigest()
-        deaths = _read(path)
-        if deaths >= DEATHS_MAX:
-            _write(path, 0)
-            raise DeadlyMessage(f"the process ended in {deaths + 1} deliveries of it")
-        return DeliveryNote(path, deaths, self._alone)
+        return DeliveryNote(self._directory / hashlib.sha256(raw).hexdigest(), self._alone)
 
     def _notes(self) -> list[Path]:
         try:
@@ -119,7 +121,7 @@ class Deliveries:
 
 def _read(path: Path) -> int:
     try:
-        return int(path.read_text(encoding="ascii"))
+        return max(0, int(path.read_text(encoding="ascii")))
     except (OSError, ValueError):
         return 0
 

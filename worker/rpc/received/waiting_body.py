@@ -83,8 +83,8 @@ class WaitingBody:
 
     def holds(self, *texts: str) -> bool:
         """Return whether the body has one of some texts; one that is no text has them all."""
-        body = getattr(self._message, "body", None)
-        return not isinstance(body, str) or any(text in body for text in texts)
+        body = self._text()
+        return body is None or any(text in body for text in texts)
 
     def project(self) -> str:
         """Return the project of the request; an empty text where there is none.
@@ -92,7 +92,7 @@ class WaitingBody:
         The context follows the arguments, so that the last key of this name is the context's, and
         not one that a user has put into metadata. In a text of a user the quote is escaped.
         """
-        body = str(self._message.body)
+        body = self._text() or ""
         at = body.rfind(_PROJECT)
         while at >= 0:
             value = _VALUE.match(body, at + len(_PROJECT))
@@ -101,12 +101,15 @@ class WaitingBody:
             at = body.rfind(_PROJECT, 0, at)
         return ""
 
-    def nodes(self) -> Collection[str]:
-        """Return the nodes of all resources that it may name.
+    def nodes(self) -> Collection[str] | None:
+        """Return the nodes of all resources that it may name; None where it is no text.
 
         As :func:`nodes_of` does for names.
         """
-        found = {node.lower() for node in _NODE.findall(self._text())}
+        body = self._text()
+        if body is None:
+            return None
+        found = {node.lower() for node in _NODE.findall(body)}
         return found if len(found) <= NODES_FEW else ManyNodes(found)
 
     def pack(self) -> None:
@@ -118,10 +121,16 @@ class WaitingBody:
 
     def unpack(self) -> None:
         """Give the message its body back."""
-        self._message.body, self._packed = self._text(), None
+        if self._packed is not None:
+            self._message.body, self._packed = self._text(), None
 
-    def _text(self) -> str:
-        packed = self._packed
-        if packed is None:
-            return str(self._message.body)
-        return zlib.decompress(packed).decode(errors="surrogatepass")
+    @property
+    def contents(self) -> Any:
+        """The body as it is: a text, unless its encoding is wrong."""
+        return getattr(self._message, "body", None) if self._packed is None else self._text()
+
+    def _text(self) -> str | None:
+        if self._packed is not None:
+            return zlib.decompress(self._packed).decode(errors="surrogatepass")
+        body = getattr(self._message, "body", None)
+        return body if isinstance(body, str) else None

@@ -4,21 +4,20 @@
 from __future__ import annotations
 
 import functools
-import json
 import threading
 import time
-import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from flows.errors import ProcessStopping
+from tests.messages import arrived
 from worker.execution import cast_queue
 from worker.execution.cast_queue import RETURNS_MAX, CastQueue
+from worker.execution.fairness.backlog import WaitingCast
 from worker.rpc.operation import Operation
-from worker.rpc.received.waiting_body import WaitingBody
-from worker.rpc.server import Cast, Undecoded, Unreadable
+from worker.rpc.server import Cast
 
 
 class Parts:
@@ -28,7 +27,6 @@ class Parts:
         self.admitted = set(admitted)
         self.accepted: list[str] = []
         self.acknowledged: list[str] = []
-        self.rejected: list[Any] = []
         self.asked: list[bool] = []
         self.ahead: list[int] = []
         self.together: list[int] = []
@@ -42,7 +40,6 @@ class Parts:
             self._dispatch,
             self._admits,
             self._accept,
-            lambda message: self.rejected.append(message.body),
             self.wake,
             self.stopping,
         )
@@ -61,32 +58,37 @@ class Parts:
         of_cluster: bool = False,
     ) -> None:
         message = {"method": name, "volume": volume, "shared": shared}
-        settle = self._callbacks(name)
-        self.queue.put(Cast(message, {}, *settle, returns=returns, shared=of_cluster))
+        self.queue.put(
+            arrived(message, returns=returns, shared=of_cluster, **self._callbacks(name))
+        )
 
-    def put_unreadable(self, body: str) -> None:
-        acknowledge, is_lost = self._callbacks(body)
-        self.queue.put(Unreadable(body, ValueError("no JSON"), acknowledge, is_lost))
+    def _callbacks(self, name: str) -> dict[str, Callable[[], Any]]:
+        give_back = functools.partial(self.given_back.append, name)
+        acknowledge = functools.partial(self.acknowledged.append, name)
+        return {
+            "acknowledge": acknowledge,
+            "is_lost": lambda: name in self.lost,
+            "give_back": give_back,
+        }
 
-    def _callbacks(self, name: str) -> tuple[Callable[[], None], Callable[[], bool]]:
-        return lambda: self.acknowledged.append(name), lambda: name in self.lost
-
-    @staticmethod
-    def _dispatch(cast: Cast) -> Operation | None:
-        if cast.message["method"] == "rejected":
+    def _dispatch(self, cast: Cast) -> Operation | None:
+        message, _context = cast.read()
+        if message["method"] == "rejected":
             return None
-        volume, shared = cast.message["volume"], tuple(cast.message["shared"])
+        self.decoded.append(message["method"])
+        volume, shared = message["volume"], tuple(message["shared"])
         factory: Any = None
         kind = "backend" if volume == "backend" else "volume"
         return Operation(factory, (kind, volume), {}, exclusive=(volume,), shared=shared)
 
-    def _accept(self, casts: Sequence[tuple[Cast, Operation]]) -> None:
+    def _accept(self, casts: Sequence[WaitingCast]) -> None:
         if self.fails is not None:
             raise self.fails
-        if self.bad in [cast.message["method"] for cast, _operation in casts]:
+        methods = [one.cast.read()[0]["method"] for one in casts]
+        if self.bad in methods:
             raise ValueError(self.bad)
         self.together.append(len(casts))
-        self.accepted.extend(cast.message["method"] for cast, _operation in casts)
+        self.accepted.extend(methods)
 
 
 def test_those_that_came_together_are_accepted_together_up_to_a_number() -> None:
@@ -180,26 +182,24 @@ def test_a_cast_that_went_back_to_its_queue_is_accepted_before_the_queue_drops_i
 def test_a_cast_whose_connection_broke_is_left_with_the_broker() -> None:
     parts = Parts()
     parts.put("deferred")
-    parts.put_unreadable("{")
-    parts.lost = {"{"}
+    parts.put("gone", "v2")
+    parts.lost = {"gone"}
     parts.queue.process()
 
     parts.lost.add("deferred")
     parts.admitted.add("v1")
     parts.queue.process()
 
-    assert parts.accepted == parts.acknowledged == parts.rejected == []
+    assert parts.accepted == parts.acknowledged == []
     assert parts.queue.is_empty
 
 
-def test_unreadable_and_rejected_messages_are_acknowledged() -> None:
+def test_one_without_an_operation_is_acknowledged() -> None:
     parts = Parts()
-    parts.put_unreadable("{")
     parts.put("rejected")
-
     parts.queue.process()
 
-    assert (parts.rejected, parts.acknowledged) == (["{"], ["{", "rejected"])
+    assert (parts.accepted, parts.acknowledged) == ([], ["rejected"])
 
 
 def test_an_error_leaves_one_cast_with_the_broker(caplog: pytest.LogCaptureFixture) -> None:
@@ -238,25 +238,12 @@ class TestBacklog:
         project: str,
         name: str,
         volume: str,
-        error: bool = False,
         returns: int = 0,
         shared: bool = False,
     ) -> None:
-        inner = {"method": name, "volume": volume, "_context_project_id": project}
-        message = types.SimpleNamespace(body=json.dumps({"oslo.message": json.dumps(inner)}))
-        acknowledge, is_lost = parts._callbacks(name)
-
-        def decode(acknowledge: Callable[[], None]) -> Cast | Unreadable:
-            if error:
-                return Unreadable(message.body, ValueError("no JSON"), acknowledge, is_lost)
-            parts.decoded.append(name)
-            args = {"method": name, "volume": volume, "shared": ()}
-            return Cast(args, {}, acknowledge, is_lost, returns=returns)
-
-        settle = (acknowledge, is_lost)
-        give_back = functools.partial(parts.given_back.append, name)
-        body = WaitingBody(message)
-        parts.queue.put(Undecoded(body, decode, *settle, returns, shared, give_back))
+        message = {"method": name, "volume": volume, "shared": ()}
+        context, callbacks = {"project_id": project}, parts._callbacks(name)
+        parts.queue.put(arrived(message, context, returns=returns, shared=shared, **callbacks))
 
     def test_a_project_does_not_wait_behind_all_casts_of_another_one(self) -> None:
         parts = Parts(self.A, self.B)
@@ -373,15 +360,6 @@ class TestBacklog:
         parts.admitted.add(self.B)
         parts.queue.process()
         assert parts.accepted == ["a0", "a1", "b"]
-
-    def test_one_that_cannot_be_decoded_is_put_aside(self) -> None:
-        parts = Parts(self.A)
-        self.put(parts, "a", "bad", self.A, error=True)
-        self.put(parts, "a", "good", self.A)
-        parts.queue.process()
-
-        assert len(parts.rejected) == 1 and parts.accepted == ["good"]
-        assert parts.acknowledged == ["bad", "good"]
 
     def test_no_more_are_decoded_while_many_are_deferred(
         self, monkeypatch: pytest.MonkeyPatch

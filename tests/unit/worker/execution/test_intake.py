@@ -8,6 +8,7 @@ import functools
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,13 +17,15 @@ from taskflow.types.failure import Failure
 
 from flows.engine.flow_run import Outcome
 from flows.errors import DriverNotInitialized, FlowError, InvalidVolume, ProcessStopping
+from tests.messages import arrived
 from worker.execution.intake import Intake
 from worker.execution.slot_journal import SlotJournal
 from worker.journal.errors import JournalError, JournalRefused, JournalUnavailable
 from worker.rpc import server
 from worker.rpc.dispatch import BadMessage, DirectCall
 from worker.rpc.operation import Operation
-from worker.rpc.server import Call, Cast, Unreadable
+from worker.rpc.received.waiting_body import WaitingBody
+from worker.rpc.server import Call, Cast
 
 OPERATION = Operation(lambda: None, ("volume", "v1"), {}, method="create_volume")  # type: ignore[arg-type,return-value]
 MESSAGE = {"method": "create_volume", "_unique_id": "id-1"}
@@ -87,10 +90,12 @@ class Parts:
     def _dispatch(self, message: Any, context: Any) -> Any:
         if isinstance(self.dispatched, BaseException):
             raise self.dispatched
+        if isinstance(self.dispatched, Operation):
+            return replace(self.dispatched, message_id=message["_unique_id"])
         return self.dispatched
 
     def _accept(self, unique_id: str, slot: str, operation: Operation) -> Any:
-        assert slot == "h1@b1/0" and operation is OPERATION
+        assert slot == "h1@b1/0" and operation == OPERATION
         self.events.append(("accept", unique_id))
         answer = self.accepted.pop(0)
         if isinstance(answer, BaseException):
@@ -122,13 +127,13 @@ class Parts:
 
     def cast(self) -> None:
         acknowledge = functools.partial(self.events.append, ("acknowledge",))
-        self.intake.cast(Cast(MESSAGE, {}, acknowledge))
+        self.intake.cast(arrived(MESSAGE, acknowledge=acknowledge))
         self.intake._casts.process()
 
     def casts(self, *names: str) -> None:
         for name in names:
             acknowledge = functools.partial(self.events.append, ("acknowledge", name))
-            self.intake.cast(Cast({**MESSAGE, "_unique_id": name}, {}, acknowledge))
+            self.intake.cast(arrived({**MESSAGE, "_unique_id": name}, acknowledge=acknowledge))
         self.intake._casts.process()
 
     def call(self, patience: float | None = None, age: float = 0.0) -> Any:
@@ -152,7 +157,12 @@ def parts() -> Parts:
 def test_what_cannot_be_read_is_kept_and_acknowledged(parts):
     error = ValueError("no JSON")
     acknowledge = functools.partial(parts.events.append, ("acknowledge",))
-    parts.intake.unreadable(Unreadable(b"{", error, acknowledge))
+
+    def decode() -> Any:
+        raise error
+
+    body = WaitingBody(SimpleNamespace(body=b"{"))
+    parts.intake.cast(Cast(body, decode, acknowledge))
     parts.intake._casts.process()
 
     assert parts.events == [("unreadable", b"{", error), ("acknowledge",)]

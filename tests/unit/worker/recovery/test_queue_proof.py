@@ -14,6 +14,7 @@ from typing import Any
 import oslo_messaging
 import pytest
 
+from tests.messages import arrived
 from worker.journal.journal import Journal
 from worker.recovery import proof_wait, queue_proof
 from worker.recovery.proof_wait import ProofWait
@@ -46,17 +47,18 @@ class Listener:
     def deliver(self, message: dict[str, Any]) -> None:
         generation = self._generation
         lost = lambda: generation != self._generation  # noqa: E731
-        self.held.append(Cast(message, {}, is_lost=lost, generation=generation))
+        self.held.append(arrived(message, is_lost=lost, generation=generation))
 
     def work(self) -> None:
         while self.held and not self.busy:
             cast = self.held.popleft()
-            if not self.arrivals.take_over(cast):
+            message, _context = cast.read()
+            if not self.arrivals.take_over(cast, message):
                 self._accept(self.arrivals.observed(cast))
 
     def _accept(self, cast: Cast) -> None:
         if not self.refuses:
-            self.accepted.append(cast.message["method"])
+            self.accepted.append(cast.read()[0]["method"])
             cast.acknowledge()
 
 

@@ -3,39 +3,42 @@
 
 from __future__ import annotations
 
-import json
 import types
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from tests.messages import arrived
 from worker.execution.fairness import backlog
 from worker.execution.fairness.backlog import Backlog
 from worker.rpc.received.waiting_body import WaitingBody, nodes_of
-from worker.rpc.server import Cast, Undecoded, Unreadable
+from worker.rpc.server import Cast
 
 VOLUMES = [f"3f1c6a52-0d4b-4c6e-9a51-7e7a3b1c2d{number:02x}" for number in range(16)]
 
 
-def cast(project: str, volume: str = "", name: str = "", returns: int = 0) -> Undecoded:
-    inner = {"args": {"volume_id": volume, "name": name}, "_context_project_id": project}
-    text = json.dumps({"oslo.message": json.dumps(inner)})
-    body = WaitingBody(types.SimpleNamespace(body=text))
-    return Undecoded(body, lambda _acknowledge: Cast({}, {}), returns=returns)
+def cast(project: str, volume: str = "", name: str = "", returns: int = 0) -> Cast:
+    args = {"volume_id": volume, "name": name}
+    return arrived({"args": args}, {"project_id": project}, returns=returns)
+
+
+def without_text(returns: int = 0) -> Cast:
+    """Return a cast whose body is no text, so that its project and resources are unknown."""
+    return Cast(WaitingBody(types.SimpleNamespace(body=b"{")), lambda: ({}, {}), returns=returns)
 
 
 def all_of(waiting: Backlog) -> list[Any]:
     taken = []
-    while (arrived := waiting.take()) is not None:
-        taken.append(arrived.message)
+    while (one := waiting.take()) is not None:
+        taken.append(one.cast)
     return taken
 
 
 def test_projects_are_served_in_turns_and_each_in_its_order() -> None:
     waiting = Backlog(2)
     flood = [cast("a") for _ in range(5)]
-    late = [cast("b"), Cast({}, {"project_id": "b"}), Unreadable(b"", ValueError("bad"))]
+    late = [cast("b"), cast("b"), without_text()]
     for message in [*flood, *late]:
         waiting.put(message)
     assert len(waiting) == 8
@@ -64,11 +67,10 @@ def test_one_that_was_taken_early_knows_of_earlier_ones_on_its_resource() -> Non
 
 def test_a_message_of_unknown_resources_may_name_any() -> None:
     waiting = Backlog(2)
-    waiting.put(Unreadable(b"", ValueError()))
     waiting.put(cast("a"))
-    assert not waiting.follows(2, nodes_of([VOLUMES[0]]))
+    assert not waiting.follows(1, nodes_of([VOLUMES[0]]))
 
-    waiting.put(Cast({}, {"project_id": "a"}))
+    waiting.put(without_text())
     assert waiting.follows(3, nodes_of([VOLUMES[0]]))
     all_of(waiting)
     assert not waiting.follows(3, nodes_of([VOLUMES[0]]))
@@ -85,7 +87,7 @@ def test_projects_that_are_kept_keep_their_order_and_no_other() -> None:
     for message in [*others, later]:
         waiting.put(message)
     taken = [waiting.take(frozenset({"a"})) for _ in range(3)]
-    assert [one and one.message for one in taken] == [*others, None]
+    assert [one and one.cast for one in taken] == [*others, None]
 
     waiting.put(last := cast("b"))
     after = all_of(waiting)
@@ -133,7 +135,7 @@ def test_the_oldest_is_known() -> None:
         waiting.put(message)
     oldest = waiting.oldest()
 
-    assert oldest is not None and oldest.message is first
+    assert oldest is not None and oldest.cast is first
 
 
 def test_those_that_came_back_often_are_taken_first() -> None:
@@ -144,7 +146,7 @@ def test_those_that_came_back_often_are_taken_first() -> None:
     assert waiting.is_urgent
 
     taken = waiting.take()
-    assert taken is not None and taken.message is often and not waiting.is_urgent
+    assert taken is not None and taken.cast is often and not waiting.is_urgent
     assert waiting.follows(taken.number, nodes_of([VOLUMES[0]])), "the first one on its resource"
     assert all_of(waiting) == [first, last]
 
@@ -167,7 +169,7 @@ def test_a_project_that_was_kept_does_not_make_up_for_the_turns_of_others() -> N
     for _ in range(10):
         waiting.take(frozenset({"a"}))
 
-    taken = [arrived.project for _ in range(10) if (arrived := waiting.take()) is not None]
+    taken = [one.project for _ in range(10) if (one := waiting.take()) is not None]
     assert taken.count("b") == 5
 
 

@@ -3,22 +3,21 @@
 
 from __future__ import annotations
 
-import json
 import random
 import threading
-import types
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from tests.messages import arrived
 from worker.execution import cast_queue
 from worker.execution.cast_queue import CastQueue
+from worker.execution.fairness.backlog import WaitingCast
 from worker.rpc.operation import Operation
-from worker.rpc.received.waiting_body import WaitingBody
-from worker.rpc.server import Cast, Undecoded
+from worker.rpc.server import Cast
 
 COUNT = 120
 STEPS = 5_000
@@ -52,7 +51,6 @@ class World:
             self._dispatch,
             self._admits,
             self._accept,
-            lambda _message: None,
             threading.Event(),
             threading.Event(),
         )
@@ -74,7 +72,7 @@ class World:
             sent.returns += 1
         self.ready[:0], self.unacknowledged = self.unacknowledged, []
 
-    def _message(self, sent: Sent, connection: object) -> Undecoded:
+    def _message(self, sent: Sent, connection: object) -> Cast:
         def acknowledge() -> None:
             if connection is self._connection:
                 self.unacknowledged.remove(sent)
@@ -82,19 +80,18 @@ class World:
         def is_lost() -> bool:
             return connection is not self._connection
 
-        def decode(acknowledge: Callable[[], None]) -> Cast:
-            return Cast({"sent": sent}, {}, acknowledge, is_lost, returns=returns)
-
-        returns = sent.returns
-        inner = {"args": {"volumes": sent.volumes}, "_context_project_id": sent.project}
-        raw = types.SimpleNamespace(body=json.dumps({"oslo.message": json.dumps(inner)}))
-        return Undecoded(
-            WaitingBody(raw), decode, acknowledge, is_lost, returns, give_back=self.cut
+        return arrived(
+            {"sent": sent, "args": {"volumes": sent.volumes}},
+            {"project_id": sent.project},
+            acknowledge=acknowledge,
+            is_lost=is_lost,
+            returns=sent.returns,
+            give_back=self.cut,
         )
 
     @staticmethod
     def _dispatch(cast: Cast) -> Operation:
-        first, *others = cast.message["sent"].volumes
+        first, *others = _sent(cast).volumes
         factory: Any = None
         return Operation(factory, ("volume", first), {}, exclusive=(first,), shared=(*others,))
 
@@ -103,11 +100,16 @@ class World:
         same = sum(one.exclusive == operation.exclusive for one in before)
         return len(before) < self._room and same < 2
 
-    def _accept(self, casts: Sequence[tuple[Cast, Operation]]) -> None:
-        for cast, operation in casts:
-            if (sent := cast.message["sent"]) not in self.accepted:
+    def _accept(self, casts: Sequence[WaitingCast]) -> None:
+        for one in casts:
+            if (sent := _sent(one.cast)) not in self.accepted:
                 self.accepted.append(sent)
-                self.running.append(operation)
+                self.running.append(one.operation)
+
+
+def _sent(cast: Cast) -> Sent:
+    found: Sent = cast.read()[0]["sent"]
+    return found
 
 
 @pytest.mark.parametrize("seed", range(12))

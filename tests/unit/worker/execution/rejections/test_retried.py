@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from taskflow import states
 
+from tests.servers import until
 from tests.unit.worker.execution.test_operation_pool import GATE, SLOT, Bench, Endpoint
 from tests.unit.worker.execution.test_operation_pool import bench as bench  # noqa: PLC0414
 from worker.execution.rejections.rejected import CONTENTS_MAX
@@ -97,6 +98,8 @@ def test_it_is_refused_while_another_operation_works_on_the_resource(
         later.retry(flow)
     go.set()
     bench.ended(running)
+    resource = Operation(lambda: None, ("volume", "volume-a"), {}, exclusive=("volume-a",))  # type: ignore[arg-type,return-value]
+    until(lambda: not bench.operations.is_busy(resource), 60, "the end of its turn")
 
     later.retry(flow)
     bench.ended(flow)
