@@ -21,7 +21,7 @@ from worker.compat import native_threads  # noqa: F401  # isort: skip
 from tests.cluster.checks.evidence import Finding
 from tests.cluster.checks.verdict import Verdict
 from tests.cluster.faults.campaign import Campaign
-from tests.cluster.faults.plan import KINDS, Plan
+from tests.cluster.faults.plan import EVERY, KINDS, Plan
 from tests.cluster.faults.shared import Allowance, ServerFaults
 from tests.cluster.faults.upgrade import upgrade
 from tests.cluster.rig.setting import Kinds, Setting
@@ -101,7 +101,8 @@ def _campaigns(options: argparse.Namespace, worlds: Sequence[World]) -> list[Cam
 
 
 def _plan(options: argparse.Namespace, seed: int | str, kinds: Sequence[str]) -> Plan:
-    return Plan(seed, kinds, hosts=options.hosts, ttl=options.ttl, size=options.size)
+    sizes = {name: getattr(options, name) for name in ("hosts", "ttl", "size", "every")}
+    return Plan(seed, kinds, **sizes)
 
 
 def _strike(campaigns: Sequence[Campaign], faults: int, minutes: float | None) -> None:
@@ -165,6 +166,8 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--broker", default="rabbitmq", choices=("rabbitmq", "quorum"))
     parser.add_argument("--ttl", type=float, default=6.0, help="seconds of a lease (default: 6)")
     parser.add_argument("--size", type=int, default=20, help="faults of a round")
+    long = "of so many rounds one begins with a fault that lasts minutes (default: 3)"
+    parser.add_argument("--every", type=int, default=EVERY, help=long)
     parser.add_argument("--most", type=int, default=2, help="faults at the same time")
     parser.add_argument("--rate", type=float, default=6.0, help="operations per second")
     parser.add_argument("--no-backups", action="store_true")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which faults strike when: rows of a pairwise table, and others at random, from one seed."""
+"""Which faults strike when: rows of a pairwise table, long ones in turn, others at random."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ LONGEST = 6.0
 """The same for a length at random."""
 
 MINUTES = {"freeze": (90.0, 90.0), "pause": (90.0, 90.0), "cut": (60.0, 180.0)}
-"""Seconds of the rare faults that last minutes, whatever the lifetime of a lease is."""
+"""Seconds of the faults that last minutes, whatever the lifetime of a lease is."""
 
-RARE = 0.02
-"""The part of the faults at random that last minutes, as far as their kinds can."""
+EVERY = 3
+"""Rounds of which one begins with a fault that lasts minutes."""
 
 HOST_KINDS = ("kill", "child", "freeze", "pause", "stop", "flap", "clock")
 CUTS = ("broker", "database", "locks", "hosts", "all")
@@ -74,21 +74,41 @@ def factors(kinds: Sequence[str]) -> dict[str, Sequence[str]]:
     }
 
 
+def long_lasting(kinds: Sequence[str]) -> list[tuple[str, str]]:
+    """Return kind and direction of each fault that lasts minutes; a cut has three directions."""
+    found = []
+    for kind in kinds:
+        group = kind.partition("-")[0]
+        if group in MINUTES:
+            found += [(kind, one) for one in (DIRECTIONS if group == "cut" else DIRECTIONS[:1])]
+    return found
+
+
 class Plan:
     """All faults of a campaign, in rounds.
 
     :param ttl: seconds of a lease.
     :param size: faults of a round.
+    :param every: the number of rounds of which one begins with a fault that lasts minutes.
     """
 
     def __init__(
-        self, seed: int | str, kinds: Sequence[str], hosts: int, ttl: float, size: int = 20
+        self,
+        seed: int | str,
+        kinds: Sequence[str],
+        hosts: int,
+        ttl: float,
+        size: int = 20,
+        every: int = EVERY,
     ) -> None:
         self._seed, self._kinds, self._hosts, self._ttl = seed, list(kinds), hosts, ttl
         self.size = size
+        self._every = every
         chance = random.Random(f"{seed} table")
         self._rows = pairwise.table(factors(self._kinds), chance)
         chance.shuffle(self._rows)
+        self._long = long_lasting(self._kinds)
+        chance.shuffle(self._long)
 
     @property
     def rows(self) -> int:
@@ -98,7 +118,7 @@ class Plan:
     def round(self, number: int) -> list[Fault]:
         """Return the faults of a round, the same for the same seed."""
         chance = random.Random(f"{self._seed} round {number}")
-        found: list[Fault] = []
+        found = self._lasting_minutes(number, chance)
         per_round = max(1, self.size // 2)
         rows = self._rows[number * per_round : (number + 1) * per_round]
         for row in rows:
@@ -106,6 +126,15 @@ class Plan:
         while len(found) < self.size:
             found.append(self._random(chance))
         return found[: self.size]
+
+    def _lasting_minutes(self, number: int, chance: random.Random) -> list[Fault]:
+        """Return the fault of this round that lasts minutes, if it has one: each in its turn."""
+        turn, rest = divmod(number, self._every)
+        if rest or not self._long:
+            return []
+        kind, direction = self._long[turn % len(self._long)]
+        seconds = chance.uniform(*MINUTES[kind.partition("-")[0]])
+        return [Fault(kind, chance.randrange(self._hosts), seconds, direction, 0.5)]
 
     def _of_row(self, row: pairwise.Row, chance: random.Random) -> list[Fault]:
         seconds = LENGTHS[row["length"]] * self._ttl
@@ -122,12 +151,8 @@ class Plan:
     def _random(self, chance: random.Random) -> Fault:
         # Most faults are short: with long ones alone a campaign would not end.
         seconds = self._ttl * min(LONGEST, 0.2 + chance.expovariate(1.0))
-        kind = chance.choice(self._kinds)
-        minutes = MINUTES.get(kind.partition("-")[0])
-        if minutes is not None and chance.random() < RARE:
-            seconds = chance.uniform(*minutes)
         return Fault(
-            kind,
+            chance.choice(self._kinds),
             chance.randrange(self._hosts),
             seconds,
             chance.choice(DIRECTIONS),

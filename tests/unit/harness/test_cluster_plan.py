@@ -9,7 +9,16 @@ import threading
 
 from tests.cluster.checks.evidence import Struck
 from tests.cluster.faults import pairwise
-from tests.cluster.faults.plan import HOST_KINDS, KINDS, RARE, Plan, factors
+from tests.cluster.faults.plan import (
+    CUTS,
+    DIRECTIONS,
+    EVERY,
+    HOST_KINDS,
+    KINDS,
+    Plan,
+    factors,
+    long_lasting,
+)
 from tests.cluster.faults.shared import Allowance, ServerFaults
 
 
@@ -48,14 +57,31 @@ def test_one_of_three_worlds_plays_the_whole_table_in_a_full_campaign() -> None:
     assert kinds == set(KINDS)
 
 
-def test_a_few_freezes_and_cuts_last_minutes() -> None:
-    plan = Plan(1, ["freeze", "cut-all", "kill"], 3, 1.0, size=2000)
-    rows = plan.rows * 2
-    long = [fault for fault in plan.round(0)[rows:] if fault.seconds >= 60]
+def test_each_freeze_and_cut_that_lasts_minutes_has_its_turn() -> None:
+    plan = Plan(1, KINDS, 3, 6.0)
+    turns = [plan.round(number * EVERY)[0] for number in range(len(long_lasting(KINDS)))]
 
-    assert {fault.kind for fault in long} == {"freeze", "cut-all"}
-    assert {fault.seconds for fault in long if fault.kind == "freeze"} == {90.0}
-    assert 0 < len(long) < (2000 - rows) * RARE
+    assert {(one.kind, one.direction) for one in turns} == {
+        *(("freeze", "both"), ("pause", "both")),
+        *itertools.product((f"cut-{one}" for one in CUTS), DIRECTIONS),
+    }
+    assert {one.seconds for one in turns if one.kind in ("freeze", "pause")} == {90.0}
+    assert all(60 <= one.seconds <= 180 for one in turns)
+    assert all(fault.seconds < 60 for number in (1, 2, 4) for fault in plan.round(number))
+
+
+def test_three_worlds_play_most_long_faults_in_a_full_campaign() -> None:
+    rounds = range(2000 // 3 // 20)
+    plans = [Plan(f"1 {world}", KINDS, 3, 6.0) for world in "abc"]
+    found = {
+        (fault.kind, fault.direction)
+        for plan in plans
+        for number in rounds
+        for fault in plan.round(number)
+        if fault.seconds >= 60
+    }
+
+    assert len(found) >= 14
 
 
 def test_an_allowance_is_shared_by_all_campaigns() -> None:
