@@ -20,6 +20,7 @@ from worker.conf.check.problems import ConfigError, Problem
 from worker.conf.option_groups import backend
 
 _LOCKS_OF_A_HOST = "keeps the locks of one host"
+_UNNOTICED = "does not report that a session, and all locks with it, has expired"
 _NOT_EXPIRING = "keeps the locks of a host that has died until its connection is found dead"
 
 _UNFIT = {
@@ -29,10 +30,12 @@ _UNFIT = {
     "postgresql": f"{_NOT_EXPIRING}, and takes many names for the same lock",
     "memcached": "may free a lock that another host has taken meanwhile",
     "kubernetes": "does not renew the leases of its locks",
+    "zookeeper": _UNNOTICED,
+    "kazoo": _UNNOTICED,
 }
 """Why a driver of tooz cannot exclude the hosts of a cluster from each other, by its scheme."""
 
-_REMEDY = "set it to etcd3+http://…, redis://… or zookeeper://…"
+_REMEDY = "set it to etcd3+http://… or redis://…"
 
 _DRIVER = next(option for option in backend.OPTS if option.dest == "volume_driver")
 
