@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import threading
 import time
 from collections import defaultdict
@@ -32,6 +33,9 @@ _LONG_CALL = 0.3
 
 _PATIENCE = 60.0
 """Seconds in which a host is inside such a call, and in which another host takes over."""
+
+START_TRIES = 5
+"""How often a server is started before the rig gives up."""
 
 FLAPS = 3
 """How often a host that flaps is killed."""
@@ -165,7 +169,7 @@ class Striker:
         try:
             yield
         finally:
-            node.start()
+            start_again(node)
             for server in (self._world.setting.broker, self._world.setting.database):
                 complete = getattr(server, "wait_complete", None)
                 if complete is not None and node in server.nodes:
@@ -185,6 +189,21 @@ class Striker:
         finally:
             namespace.mend(others)
             self._world.setting.database.wait_complete()
+
+
+def start_again(server: Any) -> None:
+    """Start a server that was killed; on a busy machine a start may take longer than it may.
+
+    The hosts of all worlds need it, so one start that fails is not the end.
+    """
+    for _ in range(START_TRIES - 1):
+        try:
+            server.start()
+        except (OSError, RuntimeError, TimeoutError, subprocess.TimeoutExpired):
+            server.kill()
+        else:
+            return
+    server.start()
 
 
 def _kill(host: Host, _fault: Fault) -> None:

@@ -7,6 +7,8 @@ import itertools
 import random
 import threading
 
+import pytest
+
 from tests.cluster.checks.evidence import Struck
 from tests.cluster.faults import pairwise
 from tests.cluster.faults.plan import (
@@ -20,6 +22,7 @@ from tests.cluster.faults.plan import (
     long_lasting,
 )
 from tests.cluster.faults.shared import Allowance, ServerFaults
+from tests.cluster.faults.strike import START_TRIES, start_again
 
 
 def test_a_table_has_every_pair_of_values() -> None:
@@ -140,3 +143,28 @@ def test_no_world_is_judged_while_a_server_is_away() -> None:
 
 def test_the_company_of_a_fault_is_one_of_the_kinds_that_were_chosen() -> None:
     assert set(factors(HOST_KINDS)["company"]) == {"none", *HOST_KINDS}
+
+
+class SlowServer:
+    """A server whose first starts take too long."""
+
+    def __init__(self, failures: int) -> None:
+        self.calls: list[str] = []
+        self._failures = failures
+
+    def start(self) -> None:
+        self.calls.append("start")
+        if self.calls.count("start") <= self._failures:
+            raise RuntimeError("waited 90 s for the start")
+
+    def kill(self) -> None:
+        self.calls.append("kill")
+
+
+def test_a_server_that_was_killed_is_started_until_it_runs() -> None:
+    slow, broken = SlowServer(2), SlowServer(START_TRIES)
+    start_again(slow)
+
+    assert slow.calls == ["start", "kill", "start", "kill", "start"]
+    with pytest.raises(RuntimeError, match="waited 90 s"):
+        start_again(broken)
