@@ -79,6 +79,8 @@ class FlowRun:
         self._bandwidth = bandwidth
         self._factory = factory
         self._args = args
+        self._outer = ctx
+        self._forget()
         self._ctx = replace(
             ctx,
             progress=self._advance,
@@ -86,7 +88,6 @@ class FlowRun:
             key=_key_of(detail),
             abandoned=lambda: self._is_abandoned,
         )
-        self._claim: HeldClaim | None = None
         self._detail = detail
         self._backend = backend
         self._suspend = threading.Event()
@@ -96,8 +97,6 @@ class FlowRun:
         self._bookkeeping: frozenset[str] = frozenset()
         self._reverts_once_more = False
         self._last_progress: tuple[str | None, float] | None = None
-        self._set_progress: Callable[[str, float], None] = lambda _step, _fraction: None
-        self._add_to_meta: Callable[[str, dict[str, Any]], None] = lambda _step, _more: None
         self.transfer = Transfer(continues=ctx.resumed)
         """The data that it moves."""
         self.changed_at = time.monotonic()
@@ -142,6 +141,12 @@ class FlowRun:
             done before; an outcome of its own where the resource is not as it was left.
         :raises StorageFailure: the journal did not take a write; load and run again.
         """
+        try:
+            return self._run_to_outcome(revert, reopen)
+        finally:
+            self._forget()
+
+    def _run_to_outcome(self, revert: FlowError | None, reopen: bool) -> Outcome:
         with compiled(self._factory, self._args) as shape, moved_data.of_thread(self.transfer):
             self._steps, self._bookkeeping = shape.steps, shape.bookkeeping
             self._make_claim(shape)
@@ -152,6 +157,13 @@ class FlowRun:
             if not continues and (outcome := self._run_forward(shape, given)) is not None:
                 return outcome
             return self._run_on_engine(shape, given, revert, reopen)
+
+    def _forget(self) -> None:
+        """Drop all that refers to this run, which would wait for a collection of garbage."""
+        self._ctx = self._outer
+        self._claim: HeldClaim | None = None
+        self._set_progress: Callable[[str, float], None] = lambda _step, _fraction: None
+        self._add_to_meta: Callable[[str, dict[str, Any]], None] = lambda _step, _more: None
 
     def _run_forward(self, shape: Shape, given: Mapping[str, Any]) -> Outcome | None:
         """Run a new flow without taskflow's engine; return None if the engine has to continue."""
@@ -362,7 +374,7 @@ def run_in_memory(
 
     :param meta: the meta of the flow detail that the observer gets.
     """
-    detail = FlowDetail(factory.__module__, _NO_UUID)
+    detail = FlowDetail(factory.__module__, str(uuid.UUID(int=0)))
     detail.meta = meta
     return FlowRun(factory, args, ctx, detail, NO_PERSISTENCE, observer).run()
 
@@ -385,6 +397,3 @@ def _key_of(detail: FlowDetail) -> str:
     if isinstance(reopened, str):
         return str(uuid.uuid5(uuid.UUID(detail.uuid), reopened))
     return str(detail.uuid)
-
-
-_NO_UUID = "00000000-0000-0000-0000-000000000000"

@@ -154,6 +154,7 @@ class ResourceQueue:
                 queue.remove(ticket)
                 if not queue:
                     del self._queues[name]
+            ticket.ready = _nothing  # it refers to the ticket: both would be garbage
             turn = self._let_in(ticket.names)
         _call(turn)
 
@@ -222,3 +223,7 @@ class ResourceQueue:
 def _call(turn: Iterable[Ticket]) -> None:
     for ticket in turn:
         ticket.ready()
+
+
+def _nothing() -> None:
+    return None
