@@ -103,6 +103,11 @@ def graph(node: Any, depth: int, seen: dict[int, tuple[int, Any]]) -> Any:
     return {name: value for name, value in found.items() if name != OURS_ONLY}
 
 
+def test_the_default_type_stays_for_other_tests_of_the_process(records: Any) -> None:
+    created = records.volumes.create(id=rows.SERVER, size=1, status="available")
+    assert created.volume_type.name == "__DEFAULT__"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("depth", [0, DEEP], ids=["as-loaded", "read"])
 def test_the_graph_is_that_of_cinder(records: Any, kind: str, depth: int) -> None:
