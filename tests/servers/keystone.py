@@ -15,15 +15,16 @@ _POLL = 0.02  # seconds after which a stop is noticed
 
 
 class Keystone(ThreadingHTTPServer):
-    """Knows one account; notes who asked for a token.
+    """Knows one account; notes who asked for a token. It answers versions 2.0 and 3.
 
     :param services: addresses in the catalogue, by type.
     :param password: of the account ``holdfast``.
+    :param token: the token of each login.
     """
 
-    def __init__(self, services: Mapping[str, str], password: str) -> None:
+    def __init__(self, services: Mapping[str, str], password: str, token: str = TOKEN) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.services, self.password = services, password
+        self.services, self.password, self.token = services, password, token
         self.asked: list[str] = []
         threading.Thread(
             target=self.serve_forever, args=(_POLL,), name="keystone", daemon=True
@@ -31,7 +32,12 @@ class Keystone(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/v3"
+        return f"{self.root}/v3"
+
+    @property
+    def root(self) -> str:
+        """The address of the server, without a version."""
+        return f"http://127.0.0.1:{self.server_address[1]}"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -44,12 +50,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path.startswith("/v2.0/"):
+            self._log_in_by_version_2(body["auth"])
+            return
         asked = body["auth"]["identity"]
         # A client with a token gets another one.
         user = asked["password"]["user"] if "password" in asked else {"name": "of a token"}
         self.server.asked.append(user["name"])
         if user.get("password", self.server.password) != self.server.password:
-            self._answer(401, {"error": {"code": 401, "message": "wrong", "title": "no"}})
+            self._refuse()
             return
         endpoint = {"interface": "public", "region": "r", "region_id": "r", "id": "e"}
         catalogue = [
@@ -65,7 +74,27 @@ class _Handler(BaseHTTPRequestHandler):
             "catalog": catalogue,
             "roles": [{"id": "a", "name": "admin"}],
         }
-        self._answer(201, {"token": token}, token=TOKEN)
+        self._answer(201, {"token": token}, token=self.server.token)
+
+    def _log_in_by_version_2(self, asked: Any) -> None:
+        user = asked["passwordCredentials"]
+        self.server.asked.append(user["username"])
+        if user["password"] != self.server.password:
+            self._refuse()
+            return
+        tenant = {"id": "p", "name": asked["tenantName"]}
+        access = {
+            "token": {"id": self.server.token, "expires": "2099-01-01T00:00:00Z", "tenant": tenant},
+            "user": {"id": "u", "name": user["username"], "roles": [{"name": "admin"}]},
+            "serviceCatalog": [
+                {"type": kind, "name": kind, "endpoints": [{"region": "r", "publicURL": url}]}
+                for kind, url in self.server.services.items()
+            ],
+        }
+        self._answer(200, {"access": access})
+
+    def _refuse(self) -> None:
+        self._answer(401, {"error": {"code": 401, "message": "wrong", "title": "no"}})
 
     def _answer(self, status: int, body: Any, token: str | None = None) -> None:
         data = json.dumps(body).encode()

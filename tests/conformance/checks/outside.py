@@ -2,12 +2,13 @@
 """Names that lead out of the directories of a driver.
 
 The suite runs drivers that follow them, often as root, and such a driver may write, rename or
-remove the file that the name leads to. So no file of the machine has these names, and each process
-that runs tests has names of its own.
+remove the file that the name leads to. So no file of the machine has these names, except one that a
+test makes there, and each process that runs tests has names of its own.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -18,16 +19,45 @@ _ANY = "holdfast-conformance-outside"
 
 OUTSIDE = f"{_ANY}-{uuid.uuid4().hex[:8]}"
 
-RELATIVE = f"../../{OUTSIDE}"
-
 DIRECTORY = tempfile.gettempdir()
 
 ABSOLUTE = f"{DIRECTORY}/{OUTSIDE}"
 
+_TO_THE_ROOT = "../" * 16
+
+RELATIVE = f"{_TO_THE_ROOT}{ABSOLUTE.lstrip('/')}"
+"""The same file, from any directory."""
+
+NAMES = (RELATIVE, ABSOLUTE)
+
 
 def shown(value: object) -> str:
     """Return the id of a test, which is the same on every machine and in every process."""
-    return str(value).replace(DIRECTORY, "/tmp").replace(OUTSIDE, _ANY)  # noqa: S108 - only shown
+    text = str(value).replace(_TO_THE_ROOT, "../../").replace(DIRECTORY.lstrip("/"), "tmp")
+    return text.replace(OUTSIDE, _ANY)
+
+
+@contextmanager
+def file(size: int) -> Iterator[Path]:
+    """Give a file to which the names lead, and see that it stays as it is.
+
+    :param size: in bytes; most of them are zeros.
+    """
+    made = Path(ABSOLUTE)
+    made.write_bytes(b"another's")
+    os.truncate(made, size)
+    try:
+        yield made
+        assert made.is_file(), "the file outside is gone"
+        assert made.stat().st_size == size
+        assert _begin(made) == b"another's\0"
+    finally:
+        made.unlink(missing_ok=True)
+
+
+def _begin(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(10)
 
 
 @contextmanager

@@ -50,6 +50,16 @@ class TestVolumeManagement:
         with pytest.raises(ManageExistingInvalidReference):
             driver.manage_existing(volume, reference)
 
+    @pytest.mark.parametrize("name", outside.NAMES, ids=outside.shown)
+    def test_reference_to_a_file_outside_is_invalid(self, backend, driver, name):
+        """No operator of the storage has put it among the volumes."""
+        volume, reference = backend.volume(), {"source-name": name}
+
+        with outside.file(GIB):
+            for call in (driver.manage_existing_get_size, driver.manage_existing):
+                with pytest.raises(ManageExistingInvalidReference):
+                    call(volume, reference)
+
     def test_size_is_in_whole_gib_and_asking_changes_nothing(self, backend, driver, loose):
         new = backend.volume(0)
 
@@ -231,6 +241,16 @@ class TestSnapshotManagement:
             driver.manage_existing_snapshot_get_size(snapshot, reference)
         with pytest.raises(ManageExistingInvalidReference):
             driver.manage_existing_snapshot(snapshot, reference)
+
+    @pytest.mark.parametrize("name", outside.NAMES, ids=outside.shown)
+    def test_reference_to_a_file_outside_is_invalid(self, backend, driver, volume, name):
+        snapshot, reference = backend.snapshot(volume), {"source-name": name}
+        calls = (driver.manage_existing_snapshot_get_size, driver.manage_existing_snapshot)
+
+        with outside.file(2 * GIB):
+            for call in calls:
+                with pytest.raises(ManageExistingInvalidReference):
+                    call(snapshot, reference)
 
     def test_managed_snapshot_keeps_its_data(self, backend, driver, volume, loose):
         new, copy = backend.snapshot(volume), backend.volume(2)

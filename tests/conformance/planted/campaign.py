@@ -16,11 +16,13 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.servers.process import patient
 
 from .bug import Bug
 from .kinds import CORRECT, all_bugs
@@ -28,7 +30,12 @@ from .kinds import CORRECT, all_bugs
 SUITE = Path(__file__).parents[1]
 ROOT = Path(__file__).parents[3]
 _HANGS = 100
-"""Seconds after which a test counts as hanging, which a bug may cause."""
+"""Seconds after which a test counts as hanging, which a bug may cause, on a machine with time."""
+
+_NAME_LENGTH = 69
+"""Characters of a line of the report with a bug's driver and name."""
+
+_NOT_FOUND, _PASSES = "NOT FOUND", "passes"
 
 
 @dataclass
@@ -41,6 +48,33 @@ class Finding:
     bug: Bug
     test: str = ""
     seconds: float = 0.0
+
+    @property
+    def line(self) -> str:
+        """The line of a report."""
+        verdict = self.test or (_PASSES if _is_clean(self.bug) else _NOT_FOUND)
+        return f"{_name(self.bug)} {self.seconds:6.1f} {verdict}"
+
+
+def _is_clean(bug: Bug) -> bool:
+    return not bug.method and not bug.changes
+
+
+def _name(bug: Bug) -> str:
+    return f"{bug.driver:8} {bug.name:60.60}"
+
+
+def reported(lines: Iterable[str], bugs: Sequence[Bug]) -> list[Finding]:
+    """Return the findings of a report, which another run has begun."""
+    known = {_name(bug): bug for bug in bugs}
+    found = []
+    for line in lines:
+        bug = known.get(line[:_NAME_LENGTH])
+        if bug is not None:
+            seconds, _, verdict = line[_NAME_LENGTH:].strip().partition(" ")
+            test = "" if verdict == _NOT_FOUND else verdict
+            found.append(Finding(bug, test, float(seconds)))
+    return found
 
 
 class _Order:
@@ -73,7 +107,7 @@ def arguments(bug: Bug, place: Path) -> list[str]:
     file.write_text(bug.source(kind.file.read_text(), kind.driver))
     given = [f"--driver={file}:Mutant", *kind.arguments(place)]
     quiet = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:logging", "--tb=no", "--no-header"]
-    timeout = ["-o", f"timeout={_HANGS}", "-o", "strict_markers=true"]
+    timeout = ["-o", f"timeout={patient(_HANGS):g}", "-o", "strict_markers=true"]
     return [str(SUITE), *quiet, *timeout, f"--basetemp={place / 'tmp'}", *given]
 
 
@@ -174,31 +208,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
     parser.add_argument("--only", default="", help="bugs whose name or driver has this text")
     parser.add_argument("--least", type=float, default=0.95, help="share that has to be found")
+    parser.add_argument("--begun", type=Path, help="report of a run whose bugs are not run again")
     options = parser.parse_args(argv)
     bugs = [bug for bug in all_bugs() if options.only in f"{bug.driver}: {bug.name}"]
     # In random order: the share of an interrupted campaign is one of all bugs.
     bugs = random.Random(options.seed).sample(bugs, options.sample or len(bugs))
+    known = reported(options.begun.read_text().splitlines(), bugs) if options.begun else []
+    done = [finding.bug for finding in known]
+    waiting = [bug for bug in bugs if bug not in done]
     clean = [Bug("no bug: the correct driver", driver, "") for driver in CORRECT]
-    found = caught = alarms = 0
     began = time.monotonic()
-    for finding in findings([*bugs, *clean], options.processes):
-        is_clean = finding.bug in clean
-        alarms += is_clean and bool(finding.test)
-        found += not is_clean
-        caught += not is_clean and bool(finding.test)
-        verdict = finding.test or ("passes" if is_clean else "NOT FOUND")
-        sys.stdout.write(
-            f"{finding.bug.driver:8} {finding.bug.name:60.60} {finding.seconds:6.1f} {verdict}\n"
-        )
+    for finding in findings([*waiting, *clean], options.processes):
+        known.append(finding)
+        sys.stdout.write(f"{finding.line}\n")
         sys.stdout.flush()
-    share = caught / found if found else 1.0
+    caught = [finding for finding in known if finding.test and not _is_clean(finding.bug)]
+    alarms = [finding for finding in known if finding.test and _is_clean(finding.bug)]
+    share = len(caught) / len(bugs) if bugs else 1.0
     figures = {
-        "bugs": found,
-        "found": caught,
+        "bugs": len(bugs),
+        "found": len(caught),
         "share": round(share, 4),
-        "false_alarms": alarms,
+        "false_alarms": len(alarms),
         "seconds": round(time.monotonic() - began),
         "seed": options.seed,
     }
     sys.stdout.write(json.dumps(figures) + "\n")
-    return int(share < options.least or alarms > 0)
+    return int(share < options.least or len(alarms) > 0)

@@ -8,7 +8,7 @@ import sys
 import time
 
 from .bugs import answers
-from .campaign import ROOT
+from .campaign import ROOT, Finding, reported
 from .kinds import CORRECT, all_bugs
 
 SECONDS = 8
@@ -46,3 +46,12 @@ def test_some_bugs_are_found(chance):
         assert found.startswith("found"), f"{bug.name}: {found}"
         tried += 1
     assert tried
+
+
+def test_a_begun_report_is_continued():
+    first, second, third = all_bugs()[:3]
+    given = [Finding(first, "test_a.py::test_b[x]", 1.5), Finding(second, "", 107.25)]
+    lines = [*(finding.line for finding in given), '{"bugs": 2}', ""]
+
+    assert [one.line for one in reported(lines, [first, second, third])] == lines[:2]
+    assert [bool(one.test) for one in reported(lines, all_bugs())] == [True, False]

@@ -39,12 +39,13 @@ class Faulty(http.server.ThreadingHTTPServer):
     """Passes requests on to a store.
 
     :param port: of the store, on the loopback device.
+    :param handler: of its requests; None for one that fails as :meth:`troubled` says.
     """
 
     daemon_threads = True
 
-    def __init__(self, port: int) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, port: int, handler: type[Handler] | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), handler or Handler)
         self.store = port
         self._guard = threading.Lock()
         self._trouble: Trouble | None = None
@@ -80,27 +81,30 @@ class Faulty(http.server.ThreadingHTTPServer):
             return it.how if self._met > it.after else ""
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Passes a request on, or fails."""
+
     protocol_version = "HTTP/1.1"
     server: Faulty
 
-    def _serve(self) -> None:
+    def serve(self) -> None:
+        """Answer a request."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         how = self.server.failing(self.command, self.path)
         if how == "hang":
             self.server.healed.wait(_PATIENCE)
             self.close_connection = True
         elif how == "500":
-            self._answer(500, {}, b"")
+            self.answer(500, {}, b"")
         elif how == "lose" and self.command == "PUT":
             digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
-            self._answer(200, {"ETag": f'"{digest}"'}, b"")
+            self.answer(200, {"ETag": f'"{digest}"'}, b"")
         elif how == "lose":
-            self._answer(404, {"Content-Type": "application/xml"}, _GONE)
+            self.answer(404, {"Content-Type": "application/xml"}, _GONE)
         else:
             self._pass_on(body)
 
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _serve
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = serve
 
     def _pass_on(self, body: bytes) -> None:
         store = http.client.HTTPConnection("127.0.0.1", self.server.store, timeout=_PATIENCE)
@@ -108,11 +112,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         try:
             store.request(self.command, self.path, body or None, headers)
             answer = store.getresponse()
-            self._answer(answer.status, dict(answer.getheaders()), answer.read())
+            self.answer(answer.status, dict(answer.getheaders()), answer.read())
         finally:
             store.close()
 
-    def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+    def answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        """Send an answer."""
         self.send_response_only(status)
         for name, value in headers.items():
             if name.lower() not in _HOP:
