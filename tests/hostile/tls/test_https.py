@@ -49,7 +49,13 @@ def refused(kind: str, option: str) -> str:
     return reason.replace("[", r"\[")
 
 
-def store(root: Path, name: str, url: str, authority: Path) -> Any:
+UNVERIFIED = {
+    "s3": {"backup_s3_verify_ssl": False},
+    "swift": {"backup_swift_auth_insecure": True},
+}
+
+
+def store(root: Path, name: str, url: str, authority: Path, **more: Any) -> Any:
     if name == "s3":
         options = {
             "backup_s3_endpoint_url": url,
@@ -58,6 +64,7 @@ def store(root: Path, name: str, url: str, authority: Path) -> Any:
             "backup_s3_retry_max_attempts": 1,
             "backup_s3_timeout": 5.0,
             "backup_s3_ca_cert_file": str(authority),
+            **more,
         }
         return S3Driver(settings(root, S3Driver, **options), metadata=Metadata())
     options = {
@@ -68,6 +75,7 @@ def store(root: Path, name: str, url: str, authority: Path) -> Any:
         "backup_swift_key": "k",
         "backup_swift_retry_attempts": 0,
         "backup_swift_ca_cert_file": str(authority),
+        **more,
     }
     return SwiftDriver(settings(root, SwiftDriver, **options), metadata=Metadata())
 
@@ -86,6 +94,15 @@ def test_a_store_of_backups(
     text = str(caught.value)
     assert re.search(refused(kind, f"backup_{name}_ca_cert_file"), text)
     assert "\n" not in text
+
+
+@pytest.mark.parametrize("name", UNVERIFIED)
+@pytest.mark.parametrize("has_file", [True, False], ids=["file", "no-file"])
+def test_a_store_that_is_not_verified_in_spite_of_a_file_of_authorities(
+    tmp_path: Path, certificates: Certificates, url: str, name: str, has_file: bool
+) -> None:
+    authority = certificates.ca if has_file else tmp_path / "absent.pem"
+    store(tmp_path, name, url, authority, **UNVERIFIED[name]).check_for_setup_error()
 
 
 @pytest.mark.parametrize("account", [False, True], ids=["glance", "keystone"])
