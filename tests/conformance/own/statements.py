@@ -286,6 +286,7 @@ MANAGEMENT = (
         "manage_existing",
         "ManageExistingInvalidReference",
         "TestVolumeManagement::test_reference_to_nothing_is_invalid",
+        "TestVolumeManagement::test_reference_to_a_file_outside_is_invalid",
     ),
     _s(
         "manage_existing",
@@ -302,6 +303,7 @@ MANAGEMENT = (
         "manage_existing_get_size",
         "ManageExistingInvalidReference",
         "TestVolumeManagement::test_reference_to_nothing_is_invalid",
+        "TestVolumeManagement::test_reference_to_a_file_outside_is_invalid",
     ),
     _s(
         "unmanage",
@@ -326,6 +328,7 @@ SNAPSHOT_MANAGEMENT = (
         "manage_existing_snapshot",
         "ManageExistingInvalidReference",
         "TestSnapshotManagement::test_reference_to_nothing_is_invalid",
+        "TestSnapshotManagement::test_reference_to_a_file_outside_is_invalid",
     ),
     _s(
         "manage_existing_snapshot_get_size",
