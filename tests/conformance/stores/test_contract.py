@@ -7,6 +7,7 @@ import contextlib
 import inspect
 import json
 import os
+import shutil
 
 import pytest
 
@@ -208,6 +209,31 @@ class TestDamage:
             return
         with pytest.raises(BackupDamaged):
             rows.restore(driver, leaf, target)
+
+    def test_no_lost_file_of_a_chain_changes_data(
+        self, driver, rows, volume, target, stored_files, tmp_path
+    ) -> None:
+        """A restore without one of them fails, or it does not need that file."""
+        before, row = stored_files(), None
+        for text in (b"", b"newer"):
+            with volume.open("r+b") as file:
+                file.write(text)
+            row = rows.new(row)
+            rows.back_up(driver, row, volume)
+        made = sorted(stored_files() - before)
+        if not made:
+            pytest.skip("the store is no directory of this host")
+        noise = target.read_bytes()
+        for path in made:
+            target.write_bytes(noise)
+            aside = shutil.move(path, tmp_path / "aside")
+            try:
+                rows.restore(driver, row, target)
+            except BackupDriverException:
+                continue
+            finally:
+                shutil.move(aside, path)
+            assert difference(target.read_bytes(), volume.read_bytes()) is None, path
 
 
 class TestLeftFiles:
