@@ -25,10 +25,13 @@ ABSOLUTE = f"{DIRECTORY}/{OUTSIDE}"
 
 _TO_THE_ROOT = "../" * 16
 
-RELATIVE = f"{_TO_THE_ROOT}{ABSOLUTE.lstrip('/')}"
-"""The same file, from any directory."""
 
-NAMES = (RELATIVE, ABSOLUTE)
+def _relative(absolute: str) -> str:
+    """Return a path that leads to the same file from any directory."""
+    return f"{_TO_THE_ROOT}{absolute.lstrip('/')}"
+
+
+RELATIVE = _relative(ABSOLUTE)
 
 
 def shown(value: object) -> str:
@@ -38,16 +41,18 @@ def shown(value: object) -> str:
 
 
 @contextmanager
-def file(size: int) -> Iterator[Path]:
-    """Give a file to which the names lead, and see that it stays as it is.
+def file(size: int) -> Iterator[tuple[str, str]]:
+    """Make a file, and see that it stays as it is.
 
     :param size: in bytes; most of them are zeros.
+    :return: its absolute path, and one that leads to it from any directory.
     """
-    made = Path(ABSOLUTE)
+    # Runs of the suite that are forked share the names above.
+    made = Path(DIRECTORY, f"{_ANY}-of-{os.getpid()}")
     made.write_bytes(b"another's")
     os.truncate(made, size)
     try:
-        yield made
+        yield str(made), _relative(str(made))
         assert made.is_file(), "the file outside is gone"
         assert made.stat().st_size == size
         assert _begin(made) == b"another's\0"

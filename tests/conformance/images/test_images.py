@@ -21,7 +21,7 @@ from ..interruption.points import sources, spread
 
 MIB = 1024**2
 DATA = random.Random(3).randbytes(3 * MIB + 511)
-STRANGE = [*outside.NAMES, "", ".", "..", "a/b", "x" * 300, "a\0b"]
+STRANGE = [outside.RELATIVE, outside.ABSOLUTE, "", ".", "..", "a/b", "x" * 300, "a\0b"]
 
 
 class TestShow:
@@ -58,12 +58,19 @@ class TestShow:
         "image_id", ["11111111-2222-3333-4444-555555555555", *STRANGE], ids=outside.shown
     )
     def test_absent_image_is_not_found(self, images, image_id):
-        with outside.file(MIB):
-            for call in (images.service.show, images.service.download):
-                with pytest.raises(ImageNotFound):
-                    call(images.context, image_id)
+        self.assert_absent(images, image_id)
+
+    def test_file_outside_is_no_image(self, images):
+        with outside.file(MIB) as names:
+            for name in names:
+                self.assert_absent(images, name)
+
+    def assert_absent(self, images, image_id):
+        for call in (images.service.show, images.service.download):
             with pytest.raises(ImageNotFound):
-                images.service.update(images.context, image_id, {}, iter([b"x"]))
+                call(images.context, image_id)
+        with pytest.raises(ImageNotFound):
+            images.service.update(images.context, image_id, {}, iter([b"x"]))
 
     def test_properties_are_kept(self, images):
         image_id = images.image(b"x", properties={"hw_disk_bus": "scsi"}, min_disk=7)
