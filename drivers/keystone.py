@@ -25,15 +25,16 @@ def account(conf: Any, sections: Sequence[str]) -> str | None:
     return next(given, None)
 
 
-def session(conf: Any, section: str, **how: Any) -> Any:
+def session(conf: Any, section: str, plugin: Any = None, **how: Any) -> Any:
     """Return a session of an account.
 
+    :param plugin: the account, where it was loaded before.
     :param how: settings that replace the account's own ``cacert``, ``cert``, ``key``,
         ``insecure`` and ``timeout``.
     :raises Exception: the section says something that keystoneauth cannot use.
     """
     loading = library().loading
-    auth = loading.load_auth_from_conf_options(conf, section)
+    auth = plugin or loading.load_auth_from_conf_options(conf, section)
     made = loading.load_session_from_conf_options(conf, section, auth=auth, **how)
     library().session_answers.limit(made.session)
     return made
@@ -73,7 +74,15 @@ def address(session: Any, **place: str) -> str:
 def library() -> Any:
     """Return the modules of keystoneauth. :raises ImportError: it is not installed."""
     # Late: an optional library, which takes memory.
-    from keystoneauth1 import exceptions, identity, loading, noauth, session
+    from keystoneauth1 import (
+        exceptions,
+        identity,
+        loading,
+        noauth,
+        service_token,
+        session,
+        token_endpoint,
+    )
 
     # Late: it imports such libraries.
     from drivers import session_answers
@@ -83,6 +92,8 @@ def library() -> Any:
         identity=identity,
         loading=loading,
         noauth=noauth,
+        service_token=service_token,
         session=session,
         session_answers=session_answers,
+        token_endpoint=token_endpoint,
     )

@@ -42,6 +42,7 @@ from drivers.interface.pace import Pace
 from drivers.interface.records import Record
 from drivers.interface.volume import VolumeDriver
 from flows.protocols.backends import Attacher, Backend, BackupBackend, Images
+from flows.protocols.encryption_keys import Keys, NoKeys
 from flows.protocols.image_cache import ImageCacheRecords, ResourceLocks
 from flows.protocols.records import (
     AttachmentRecords,
@@ -158,6 +159,7 @@ class OperationContext:
     :param abandoned: whether the process stops without waiting for the end of this run.
     :param claim: the operation's claim on its resource, where it makes one.
     :param deferrals: how often the operation has waited for the end of another one.
+    :param keys: the key manager of encrypted volumes and backups.
     """
 
     request: Request
@@ -177,6 +179,7 @@ class OperationContext:
     abandoned: Callable[[], bool] = lambda: False
     claim: HeldClaim | None = None
     deferrals: int = 0
+    keys: Keys = field(default_factory=NoKeys)
 
     def pause(self, seconds: float) -> bool:
         """Wait outside the limit of running threads; return whether the process stops."""

@@ -32,6 +32,8 @@ FlowError
 │   ├── ServiceUnreachable
 │   └── ServiceRefused
 ├── AttachFailed                   a volume could not be opened on this host
+├── KeyManagerError                the key manager refused, failed, or is not to be had
+│   └── ManagedObjectNotFoundError it has no such key
 ├── DetachFailed                   a volume is still attached to this host, or exported to it
 ├── BackupUnwanted                 it was cancelled: its row has another status
 ├── PartlyFailed                   a group's operation; see its members' statuses
@@ -204,6 +206,14 @@ class AttachFailed(FlowError):
 
 class DetachFailed(FlowError):
     """A volume is still attached to this host, or exported to it."""
+
+
+class KeyManagerError(FlowError):
+    """The key manager refused, failed, or is not to be had; the text names no secret."""
+
+
+class ManagedObjectNotFoundError(KeyManagerError):
+    """The key manager has no such key: it was deleted, or is another manager's."""
 
 
 class BackupUnwanted(FlowError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Private RabbitMQ, MariaDB, PostgreSQL, Glance, S3 and Swift for tests and for the benchmark.
+"""Private RabbitMQ, MariaDB, PostgreSQL, Glance, S3, Swift and Barbican for tests, benchmarks.
 
 Each runs on a free loopback port in a temporary directory, is started when it is
 first asked for, and is gone at the end. Nothing here needs pytest::
@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from tests.servers.glance import Glance
+from tests.servers.keys.real_barbican import Barbican
 from tests.servers.mariadb import MariaDB
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.process import PATIENCE, Process, alive, free_port, listens, patient, until
@@ -31,6 +32,7 @@ from tests.servers.swift import Swift
 __all__ = [
     "PATIENCE",
     "S3",
+    "Barbican",
     "Broker",
     "Glance",
     "MariaDB",
@@ -97,6 +99,11 @@ class Servers:
     def swift(self) -> Swift:
         """The running Swift."""
         return self._start(Swift(self.directory / "swift"))
+
+    @functools.cached_property
+    def barbican(self) -> Barbican:
+        """The running Barbican."""
+        return self._start(Barbican(self.directory / "barbican"))
 
     def close(self) -> None:
         """Stop whatever runs and remove its files."""

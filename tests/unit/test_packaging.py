@@ -89,7 +89,17 @@ def test_every_package_has_an_init():
 
 def test_what_is_imported_is_declared():
     extras = PROJECT["project"]["optional-dependencies"]
-    names = ("attach", "cinder", "conformance", "glance", "otel", "s3", "signatures", "swift")
+    names = (
+        "attach",
+        "cinder",
+        "conformance",
+        "encryption",
+        "glance",
+        "otel",
+        "s3",
+        "signatures",
+        "swift",
+    )
     lazy = [line for extra in names for line in extras.get(extra, ())]
     declared = {name(line) for line in [*PROJECT["project"]["dependencies"], *lazy]}
     owners = metadata.packages_distributions()
@@ -111,6 +121,7 @@ def test_what_is_imported_is_declared():
 def test_libraries_with_used_private_parts_have_an_upper_bound():
     extras = PROJECT["project"]["optional-dependencies"]
     wanted = [*PROJECT["project"]["dependencies"], *extras["cinder"], *extras["s3"]]
+    wanted += extras["encryption"]
     bounded = {name(line) for line in wanted if "<" in line}
     used = {path.stem for package in OURS for path in (ROOT / package / "compat").glob("*.py")}
     used -= {"__init__", "native_threads", "libc"}  # the last one is no package

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from oslo_config import cfg
 
-from drivers.image.verification.certificates import ACCOUNTS
+from drivers.encryption.barbican import ACCOUNTS, SECTIONS_OF_ACCOUNTS
 from worker.conf.check.config_files import ConfigFiles
 from worker.conf.check.problems import Problem
 from worker.conf.option_groups import compute, image
@@ -53,5 +53,5 @@ def warnings(conf: cfg.ConfigOpts, found: ConfigFiles) -> Iterator[Problem]:
     """Yield a warning for each requirement of signed images that is missing."""
     if lacks_library(conf):
         yield found.problem("DEFAULT", _OPTION, NO_LIBRARY, fatal=False)
-    if are_verified(conf) and compute.account_sections(found).isdisjoint(ACCOUNTS):
+    if are_verified(conf) and compute.account_sections(found).isdisjoint(SECTIONS_OF_ACCOUNTS):
         yield found.problem("DEFAULT", _OPTION, NO_ACCOUNT, fatal=False)

@@ -12,7 +12,9 @@ from oslo_config import cfg
 from oslo_db import options as database
 
 from drivers.backup import options
+from drivers.encryption import barbican
 from drivers.volume.local import LocalDriver
+from worker.conf import key_managers
 from worker.conf.backends import SHARED
 from worker.conf.option_groups import (
     backend,
@@ -54,6 +56,9 @@ def list_opts() -> OptionGroups:
         (compute.GROUP, compute.OPTS),
         (coordination.GROUP, coordination.OPTS),
         (journal.GROUP, journal.OPTS),
+        (key_managers.GROUP, key_managers.OPTS),
+        (barbican.SECTION, barbican.OPTS),
+        (key_managers.VAULT, key_managers.VAULT_OPTS),
         (monitoring.GROUP, monitoring.OPTS),
         (tracing.GROUP, tracing.OPTS),
         (SHARED, [*backend.OPTS, *LocalDriver.OPTS]),

@@ -20,6 +20,8 @@ _SHOWN_AS = {
     flow_errors.OperationInterrupted: "CinderException",
     flow_errors.OperationCancelled: "CinderException",
     flow_errors.OperationTimedOut: "CinderException",
+    flow_errors.KeyManagerError: "CinderException",
+    flow_errors.ManagedObjectNotFoundError: "CinderException",
     flow_errors.FlowError: "CinderException",
     flow_errors.ProcessStopping: "CinderException",
     driver_errors.DriverError: "VolumeDriverException",

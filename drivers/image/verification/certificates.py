@@ -11,28 +11,13 @@ import json
 from typing import Any
 
 import tenacity
-from oslo_config import cfg
 from oslo_utils import units, uuidutils
 
-from drivers import http_answers, keystone
+from drivers import http_answers
+from drivers.encryption import barbican
 from drivers.interface.errors import ImageSignatureVerificationException
 
-ACCOUNTS = ("barbican_service_user", "service_user", "keystone_authtoken")
-"""Sections that may have an account; the first one that has is used."""
-
-SECTION = "barbican"
-
-OPTS = [
-    cfg.StrOpt("barbican_endpoint"),
-    cfg.StrOpt("barbican_endpoint_type", default="public"),
-    cfg.StrOpt("barbican_region_name"),
-    cfg.BoolOpt("verify_ssl", default=True),
-    cfg.StrOpt("verify_ssl_path"),
-]
-"""Castellan's options of Barbican, by its names."""
-
 _VERSION = "/v1"
-_TIMEOUT = 60.0
 _LONGEST = 256 * units.Ki
 _ATTEMPTS, _LONGEST_WAIT = 5, 180.0
 """Attempts at most, and the seconds after which none is begun."""
@@ -86,14 +71,14 @@ class Certificates:
         return retrying(self._read, certificate_id)
 
     def _read(self, certificate_id: str) -> bytes:
-        session, options = self._session()
-        address = f"{_api(session, options)}/secrets/{certificate_id}"
+        session = self._session()
+        address = f"{barbican.address(self._conf, session)}{_VERSION}/secrets/{certificate_id}"
         known = self._get(session, address, "application/json")
         kinds = _record(known).get("content_types") or {}
         return self._get(session, f"{address}/payload", str(kinds.get("default") or "*/*"))
 
     def _get(self, session: Any, address: str, kind: str) -> bytes:
-        how = {"stream": True, "raise_exc": False, "log": False, "headers": {"Accept": kind}}
+        how = {"stream": True, "raise_exc": False, "headers": {"Accept": kind}}
         answer = session.request(address, "GET", **how)
         try:
             code = answer.status_code
@@ -104,31 +89,17 @@ class Certificates:
                 raise LookupError(f"Barbican answers with {code}: {advice}")
             if code != 200:
                 raise LookupError(f"Barbican answers with {code}")
-            return http_answers.content(answer.raw, _TIMEOUT, _LONGEST)
+            return http_answers.content(answer.raw, barbican.TIMEOUT, _LONGEST)
         finally:
             answer.close()
 
-    def _session(self) -> tuple[Any, Any]:
-        self._conf.register_opts(OPTS, group=SECTION)
-        options, section = self._conf[SECTION], keystone.account(self._conf, ACCOUNTS)
-        if section is None:
-            text = f"no account of Barbican is configured, see [{ACCOUNTS[0]}] auth_type"
-            raise LookupError(f"{text} or [{ACCOUNTS[-1]}]")
-        how: dict[str, Any] = {"timeout": _TIMEOUT}
-        if not options.verify_ssl:
-            how["insecure"] = True
-        elif options.verify_ssl_path:
-            how["cacert"] = options.verify_ssl_path
-        return keystone.session(self._conf, section, **how), options
-
-
-def _api(session: Any, options: Any) -> str:
-    """Return the address of the API."""
-    place = {"service_type": "key-manager", "interface": options.barbican_endpoint_type}
-    if options.barbican_region_name:
-        place["region_name"] = options.barbican_region_name
-    found = options.barbican_endpoint or keystone.address(session, **place)
-    return found.rstrip("/").removesuffix(_VERSION) + _VERSION
+    def _session(self) -> Any:
+        account = barbican.account(self._conf)
+        if account is None:
+            sections = barbican.SECTIONS_OF_ACCOUNTS
+            text = f"no account of Barbican is configured, see [{sections[1]}] auth_type"
+            raise LookupError(f"{text} or [{sections[-1]}]")
+        return barbican.session(self._conf, account.plugin, account.section)
 
 
 def _record(data: bytes) -> dict[str, Any]:

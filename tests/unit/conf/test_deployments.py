@@ -20,7 +20,7 @@ FILES = Path(__file__).parent / "cinder"
 
 REFUSED = {
     "charm": {},
-    "devstack": {"key_manager.backend", "key_manager.fixed_key"},
+    "devstack": set(),
     "kolla": set(),
     "openstack-ansible": set(),
     "openstack-helm": set(),

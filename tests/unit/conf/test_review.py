@@ -8,7 +8,7 @@ from oslo_config import cfg
 
 from drivers.cinder import loading
 from worker import conf as config
-from worker.conf import ConfigError, backends
+from worker.conf import ConfigError, backends, key_managers
 from worker.conf.check import checker, config_files
 from worker.conf.cinder import defaults, no_effect, refused, unrelated
 from worker.conf.cinder.review import AssignmentKind, Review
@@ -25,7 +25,7 @@ UNSUPPORTED = {
 UNSUPPORTED_OF_BACKENDS = {
     "volume_copy_bps_limit": "1",
 }
-UNSUPPORTED_KEYS = {"backend": "vault", "fixed_key": "00"}
+UNSUPPORTED_KEYS = {"backend": "other.Class"}
 
 
 @pytest.fixture
@@ -96,19 +96,22 @@ def test_keys_are_refused(review, name):
     assert f"accept_unsupported = key_manager.{name})" in found.refused()[0].text
 
 
-def test_barbican_is_not_refused(review):
-    assert review("", section="[key_manager]\nbackend = barbican").refused() == []
+@pytest.mark.parametrize("name", sorted(key_managers.KINDS))
+def test_known_key_managers_are_not_refused(review, name):
+    text = f"[key_manager]\nbackend = {name}\nfixed_key = 00"
+
+    assert review("", section=text).refused() == []
 
 
 def test_what_is_accepted_is_told_but_not_refused(review):
     found = review(
-        "accept_unsupported = volume_copy_bps_limit, key_manager.fixed_key",
-        section="volume_copy_bps_limit = 1\n[key_manager]\nfixed_key = 00",
+        "accept_unsupported = volume_copy_bps_limit, key_manager.backend",
+        section="volume_copy_bps_limit = 1\n[key_manager]\nbackend = other.Class",
     )
 
     assert found.refused() == []
     assert only(found, "volume_copy_bps_limit").kind is AssignmentKind.OTHERWISE
-    assert only(found, "fixed_key").text.endswith("this is not done, as accept_unsupported says")
+    assert only(found, "backend").text.endswith("this is not done, as accept_unsupported says")
 
 
 def test_accepting_one_does_not_accept_another(review):

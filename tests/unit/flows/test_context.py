@@ -25,7 +25,7 @@ FAMILIES = [
     context.GroupContext,
     context.HostContext,
 ]
-MOST = 27
+MOST = 28
 """Fields of the widest context of a family."""
 
 

@@ -23,6 +23,7 @@ from worker.conf import (
     image_cache,
     image_locations,
     image_signatures,
+    key_managers,
     option_groups,
 )
 from worker.conf.check import (
@@ -178,6 +179,7 @@ def _further(
         partial(image_locations.warnings, conf, found),
         partial(image_signatures.warnings, conf, found),
         partial(image_locations.account_warnings, conf, found),
+        partial(key_managers.warnings, conf, found),
         partial(clone_uploads.warnings, conf, found),
         partial(_idle, conf, found),
         partial(_store, conf),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from oslo_config import cfg
 
 from drivers.backup.ceph import binding
-from worker.conf import backends, image_signatures
+from worker.conf import backends, image_signatures, key_managers
 from worker.conf.check.config_files import ConfigFiles
 from worker.conf.check.problems import Problem
 from worker.conf.option_groups import backup, compute, tracing
@@ -31,6 +31,7 @@ _LOCKS = {
 
 _MODULES = {
     "cinder": "cinder",
+    "encryption": key_managers.LIBRARY,
     "glance": "keystoneauth1",
     "nova": "keystoneauth1",
     "otel": "opentelemetry.exporter.otlp.proto.http",
@@ -92,6 +93,8 @@ def _extras(conf: cfg.ConfigOpts, found: ConfigFiles) -> Iterator[str]:
         yield "glance"
     if image_signatures.are_verified(conf):
         yield "signatures"
+    if key_managers.is_configured(found) and key_managers.kind(conf) != key_managers.FIXED_KIND:
+        yield "encryption"
     if compute.accounts(found):
         yield "nova"
     if conf.tracing.enabled:

@@ -6,10 +6,6 @@ They change no visible behaviour, apart from the notes here.
 
 from __future__ import annotations
 
-_KEYS = (
-    "only Cinder's drivers look at keys: without one, encrypted volumes are not made of images; "
-    "none is backed up"
-)
 _PARSER = "headers are read by a parser of our own, in bounded memory"
 _PROGRESS = "backup_enable_progress_timer is for every store here"
 _POOL = "threads are those of executor_thread_pool_size here"
@@ -58,6 +54,5 @@ SECTIONS: dict[str, str] = {
     "profiler": "requests are not traced by osprofiler",
     "profiler_jaeger": "requests are not traced by osprofiler",
     "profiler_otlp": "requests are not traced by osprofiler",
-    "vault": _KEYS,
 }
 """Whole sections, each with its meaning."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from worker.conf import key_managers
+
 VOLUME = frozenset({"volume"})
 BACKUP = frozenset({"backup"})
 BOTH = VOLUME | BACKUP
@@ -63,20 +65,13 @@ BACKEND: dict[str, RefusedOption] = {
 
 KEYS: dict[str, RefusedOption] = {
     "backend": RefusedOption(
-        "keeps the keys of encrypted volumes somewhere else than in Barbican",
-        "remove [key_manager] if there are no encrypted volumes",
+        "keeps the keys of encrypted volumes in a key manager of another project",
+        "barbican, vault and ConfKeyManager are, with castellan's names",
         services=BOTH,
-        when=_other_than(
-            "barbican", "castellan.key_manager.barbican_key_manager.BarbicanKeyManager"
-        ),
-    ),
-    "fixed_key": RefusedOption(
-        "encrypts volumes with one key for all, or moves such keys to Barbican",
-        "remove it if there are no encrypted volumes",
-        services=BOTH,
+        when=_other_than(*key_managers.KINDS),
     ),
 }
-"""Options of [key_manager]; its others do not matter without these."""
+"""Options of [key_manager]."""
 
 STORES: dict[str, RefusedOption] = {
     f"cinder.backup.drivers.{module}": RefusedOption(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
+from worker.conf import key_managers
 from worker.conf.option_groups import (
     backup,
     compute,
@@ -31,6 +32,7 @@ def register_all(conf: cfg.ConfigOpts) -> None:
         backup,
         coordination,
         journal,
+        key_managers,
         monitoring,
         tracing,
         libraries,

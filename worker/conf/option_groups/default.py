@@ -55,7 +55,7 @@ OPTS = [
         default=[],
         help="Options of Cinder that are not supported, and with which the services start all "
         "the same: their names, comma separated, as volume_copy_bps_limit or, from other "
-        "sections, key_manager.fixed_key. Their effect is missing.",
+        "sections, key_manager.backend. Their effect is missing.",
     ),
     cfg.Opt(
         "cluster",

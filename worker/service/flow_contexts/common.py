@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from flows.protocols.encryption_keys import Keys
+from worker.adapters.keys.key_manager import KeyManager
 from worker.db.records import CommonRecords
 from worker.execution.concurrency import blocking
 from worker.rpc.notifications.notifier import Notifier
@@ -17,6 +19,7 @@ from worker.service.parts import Infrastructure
 class CommonFields(CommonRecords):
     """Fields of ``flows.context.OperationContext``."""
 
+    keys: Keys
     request: RequestContext
     notifier: Notifier
     stopping: threading.Event
@@ -28,6 +31,7 @@ def common_fields(base: Infrastructure) -> CommonFields:
     notifier, limiter = base.notifier, base.limiter
     return {
         **base.records.of_flows(base.row),
+        "keys": blocking(KeyManager(base.conf, base.stopping), limiter),
         "request": RequestContext.admin(),
         # One that sends nothing does not block.
         "notifier": blocking(notifier, limiter) if notifier.enabled else notifier,

@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa
 from cryptography.x509.oid import NameOID
 from oslo_config import cfg
 
+from drivers import keystone
+from drivers.encryption import barbican
 from drivers.image.directory import DirectoryImages
 from drivers.image.image_transfer import ImageTransport
 from drivers.image.qemu_img import ConversionLimits
@@ -264,11 +266,11 @@ def _barbican(request: Request) -> Answer:
 def _conf(url: str) -> cfg.ConfigOpts:
     conf = cfg.ConfigOpts()
     conf([], default_config_files=[])
-    certificates.keystone.account(conf, certificates.ACCOUNTS)
+    barbican.account(conf)
     group = "barbican_service_user"
     conf.set_override("auth_type", "password", group=group)
     conf.register_opts(
-        certificates.keystone.library().loading.get_auth_plugin_conf_options("password"),
+        keystone.library().loading.get_auth_plugin_conf_options("password"),
         group=group,
     )
     known = {"auth_url": url, "username": "holdfast", "password": "secret", "project_name": "p"}
