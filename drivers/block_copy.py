@@ -51,7 +51,7 @@ def copy(
             pace.moved(len(chunk))
             pace.progress(min(1.0, at / size))
     if not target_is_zero:
-        clear_from(size, target, pace)
+        erase_from(size, target, pace)
     with pace.waiting():
         target.flush()
 
@@ -59,6 +59,13 @@ def copy(
 def clear_from(begin: int, target: BlockFile, pace: Pace) -> None:
     """Make everything behind an offset read as zeros, up to the end of the device."""
     clear(begin, target.size, target, pace)
+
+
+def erase_from(begin: int, target: BlockFile, pace: Pace) -> None:
+    """Make all old data behind an offset unreadable, up to the end of the device."""
+    for at in range(begin, target.size, _CLEARED_TOGETHER):
+        with pace.waiting():
+            target.erase(at, min(_CLEARED_TOGETHER, target.size - at))
 
 
 def clear(begin: int, end: int, target: BlockFile, pace: Pace) -> None:

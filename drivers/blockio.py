@@ -200,6 +200,10 @@ class BlockFile:
             if not self._punch(start, stop - start):
                 self._clear(start, stop)
 
+    def erase(self, offset: int, length: int) -> None:
+        """Make old data of a range unreadable; what is read there then does not matter."""
+        self.clear(offset, length)
+
     def discard(self) -> bool:
         """Make all of it read as zeros by giving its space back.
 

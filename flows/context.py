@@ -290,6 +290,8 @@ class ConnectionContext(VolumeContext):
 class DataContext(ConnectionContext, AttachContext):
     """The context of flows that copy the data of volumes."""
 
+    types: TypeRecords
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageContext(DataContext):
@@ -323,7 +325,6 @@ class ImageCacheContext(ImageCloneContext):
 class MigrationContext(DataContext, InstanceContext):
     """The context of flows that migrate and retype volumes."""
 
-    types: TypeRecords
     services: ServiceRecords
 
 

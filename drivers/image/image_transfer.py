@@ -26,6 +26,8 @@ from oslo_utils import units
 
 from drivers import block_copy, own_directories
 from drivers.blockio import BlockFile
+from drivers.encryption import encrypted_volume
+from drivers.encryption.luks_format import LuksFormat
 from drivers.image import formats, qemu_img, unpacking, upload_formats
 from drivers.image.checked_download import checked, head_first
 from drivers.image.qemu_img import ConversionLimits
@@ -42,14 +44,7 @@ from drivers.interface.errors import (
     ImageTooBig,
     ImageUnacceptable,
 )
-from drivers.interface.image import (
-    Hole,
-    Image,
-    ImageService,
-    Piece,
-    Placement,
-    SignatureCheck,
-)
+from drivers.interface.image import Hole, Image, ImageService, Piece, Placement, SignatureCheck
 from drivers.interface.pace import Pace
 
 _COMPRESSION = 4
@@ -63,6 +58,9 @@ _HEADER_MAX = 8 * units.Mi
 
 _IMAGE_MAX = 2
 """An image may be this many times as long as the disk in it."""
+
+_RAW, _HEADER = ".raw", ".luks"
+"""Endings of the names of files beside an image: of its disk, and of a header of LUKS."""
 
 _VMDK_TYPES = ("streamOptimized", "monolithicSparse")
 
@@ -127,7 +125,7 @@ class ImageTransport:
         self,
         context: Any,
         image: Image,
-        file: BinaryIO,
+        file: BinaryIO | BlockFile,
         size: int,
         key: str,
         pace: Pace,
@@ -146,7 +144,7 @@ class ImageTransport:
         :raises ImageCopyFailure: it could not be read, or is not as described.
         """
         self.clear(key)
-        volume = BlockFile(file)
+        volume = file if isinstance(file, BlockFile) else BlockFile(file)
         with _explained(image, volume.name):
             if image["disk_format"] != formats.RAW:
                 self._require_conversion(image)
@@ -155,6 +153,16 @@ class ImageTransport:
                 stream(data, volume, size, pace)
             else:
                 self._fetch_converted(image, found, data, volume, size, key, pace)
+
+    def encrypted(
+        self, file: BinaryIO, wanted: LuksFormat, passphrase: bytes, size: int, key: str
+    ) -> BlockFile:
+        """Put a header of LUKS before the data of a volume; return the data to write.
+
+        :raises VolumeBackendAPIException: cryptsetup cannot make the header.
+        """
+        own_directories.make(self._directory, strict=True)
+        return encrypted_volume.new(file, wanted, passphrase, size, self._path(key, _HEADER))
 
     def store(
         self,
@@ -190,8 +198,8 @@ class ImageTransport:
 
     def clear(self, key: str) -> None:
         """Remove the files that an interrupted try left in ``image_conversion_dir``."""
-        for path in (self._image_path(key), self._raw_path(key)):
-            path.unlink(missing_ok=True)
+        for suffix in ("", _RAW, _HEADER):
+            self._path(key, suffix).unlink(missing_ok=True)
 
     def _require_conversion(self, image: Image) -> None:
         if not self._may_convert:
@@ -339,15 +347,12 @@ class ImageTransport:
         """Give paths for an image and for a raw disk, which are removed at the end."""
         own_directories.make(self._directory, strict=True)
         try:
-            yield self._image_path(key), self._raw_path(key)
+            yield self._path(key), self._path(key, _RAW)
         finally:
             self.clear(key)
 
-    def _image_path(self, key: str) -> Path:
-        return self._directory / f"image-{Path(key).name}"
-
-    def _raw_path(self, key: str) -> Path:
-        return self._directory / f"image-{Path(key).name}.raw"
+    def _path(self, key: str, suffix: str = "") -> Path:
+        return self._directory / f"image-{Path(key).name}{suffix}"
 
 
 def _append(file: BinaryIO, piece: Piece) -> int:

@@ -53,9 +53,9 @@ class ImageSink:
             self._volume.flush()
 
     def finish(self, pace: Pace) -> None:
-        """Write zeros over old data behind the image, and flush everything to the disk."""
+        """Erase old data behind the image, and flush everything to the disk."""
         if not self.is_zero:
-            block_copy.clear_from(self._at, self._volume, pace)
+            block_copy.erase_from(self._at, self._volume, pace)
         with pace.waiting():
             self._volume.flush()
 

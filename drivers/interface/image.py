@@ -50,6 +50,9 @@ Image = Mapping[str, Any]
 ``properties`` of all other properties.
 """
 
+ENCRYPTION_KEY = "cinder_encryption_key_id"
+"""The property of an image of an encrypted volume: the key of its data."""
+
 Placement = Mapping[str, str]
 """Where an image's data is to be kept: arguments of :meth:`ImageService.update`.
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, Protocol
 
+from drivers.blockio import BlockFile
+from drivers.encryption.luks_format import LuksFormat
 from drivers.interface.backup import BackupDriver
 from drivers.interface.image import Image, ImageService, Placement, SignatureCheck
 from drivers.interface.pace import Pace
@@ -121,11 +123,22 @@ class Images(Protocol):
         :raises ImageError: it cannot be read.
         """
 
+    def encrypted(
+        self, file: BinaryIO, wanted: LuksFormat, passphrase: bytes, size: int, key: str
+    ) -> BlockFile:
+        """Put a header of LUKS before the data of a volume; return the data, which is encrypted.
+
+        :param file: the volume, open for reading and writing.
+        :param size: the size of the volume, in bytes.
+        :param key: the volume's id, which names temporary files.
+        :raises DriverError: cryptsetup cannot make the header.
+        """
+
     def fetch(
         self,
         context: Any,
         image: Image,
-        file: BinaryIO,
+        file: BinaryIO | BlockFile,
         size: int,
         key: str,
         pace: Pace,

@@ -199,6 +199,12 @@ class TypeRecords(Protocol):
     def get(self, type_id: str | None) -> Record | None:
         """Return a type with its ``extra_specs``, even a deleted one; None without a row."""
 
+    def encryption(self, type_id: str | None) -> Mapping[str, Any] | None:
+        """Return ``provider``, ``control_location``, ``cipher`` and ``key_size`` of a type.
+
+        None where its volumes are not encrypted.
+        """
+
     def diff(self, old_id: str, new_id: str) -> dict[str, dict[str, list[Any]]]:
         """Return how two types differ: ``extra_specs``, ``qos_specs`` and ``encryption``.
 

@@ -17,6 +17,7 @@ from drivers.cinder.adapter import CinderDriver, takes, update
 from drivers.cinder.error_translation import translated
 from drivers.cinder.optional.images import ImageServiceForCinder
 from drivers.cinder.translation import changes, cinders, context, listed, recorded, volume_type
+from drivers.interface.image import ENCRYPTION_KEY
 from drivers.interface.optional import Connector, Update
 from drivers.interface.records import Record
 
@@ -130,10 +131,11 @@ class CopyingCinderDriver(CinderDriver):
         image_id: str,
         disable_sparse: bool = False,
     ) -> Update:
-        if _is_ours(image_service.show(request, image_id)):
+        image = image_service.show(request, image_id)
+        if _is_ours(image):
             raise NotImplementedError("the worker writes this image through a connection")
         call = self._made.copy_image_to_volume
-        if volume.encryption_key_id:
+        if volume.encryption_key_id and not (image.get("properties") or {}).get(ENCRYPTION_KEY):
             call = self._made.copy_image_to_encrypted_volume
         given, images = cinders(volume, request), ImageServiceForCinder(image_service, request)
         more = {"disable_sparse": disable_sparse} if takes(call, "disable_sparse") else {}

@@ -14,7 +14,8 @@ from typing import Any, BinaryIO
 
 from oslo_utils import units
 
-from drivers.interface.errors import ImageCopyFailure, ImageUnacceptable
+from drivers.blockio import BlockFile
+from drivers.interface.errors import ImageCopyFailure
 from drivers.interface.image import Image, SignatureCheck
 from drivers.interface.records import Record
 from drivers.interface.volume import ZEROED
@@ -29,7 +30,7 @@ from flows.errors import (
 )
 from flows.image import facts
 from flows.lifecycle import was_interrupted
-from flows.volume.data import open_volume
+from flows.volume.data import encrypted_image, open_volume
 from flows.volume.lifecycle import find
 
 LOG = logging.getLogger(__name__)
@@ -41,7 +42,8 @@ def require_fitting_begin(ctx: ImageContext, volume: Record, image: Image) -> No
     :raises ImageUnacceptable: the header does not fit the metadata, or the volume.
     """
     with facts.explained(f"the begin of image {image['id']} could not be read"):
-        ctx.images.check_begin(ctx.request, image, volume.size * units.Gi)
+        room = encrypted_image.room(ctx, volume, image)
+        ctx.images.check_begin(ctx.request, image, room)
 
 
 def from_image(
@@ -142,12 +144,11 @@ def _copied(
         return copy(ctx.request, volume, service, image["id"], **options)
     except NotImplementedError:
         pass
-    if volume.encryption_key_id:
-        raise ImageUnacceptable(f"volume {volume.id} is encrypted: its driver has to write images")
     with _opened_for_image(ctx, volume) as file:
-        size = volume.size * units.Gi
+        target = encrypted_image.target(ctx, volume, image, file)
+        size = target.size if isinstance(target, BlockFile) else volume.size * units.Gi
         moved_data.begin(size)
-        ctx.images.fetch(ctx.request, image, file, size, volume.id, ctx.pace, check)
+        ctx.images.fetch(ctx.request, image, target, size, volume.id, ctx.pace, check)
     return None
 
 

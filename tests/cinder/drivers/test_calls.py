@@ -214,16 +214,26 @@ def test_an_image_is_cloned_with_cinders_order_of_arguments(driver: Any) -> None
 
 
 @pytest.mark.parametrize(
-    ("key", "method"), [(None, "copy_image_to_volume"), (ID, "copy_image_to_encrypted_volume")]
+    ("key", "properties", "method"),
+    [
+        (None, {}, "copy_image_to_volume"),
+        (ID, {}, "copy_image_to_encrypted_volume"),
+        (ID, {"cinder_encryption_key_id": ID}, "copy_image_to_volume"),  # it is encrypted already
+    ],
 )
 def test_an_encrypted_volume_is_written_through_its_encryption(
-    driver: Any, key: str | None, method: str, monkeypatch: pytest.MonkeyPatch
+    driver: Any,
+    key: str | None,
+    properties: dict[str, str],
+    method: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[Any] = []
-    images = SimpleNamespace(show=lambda request, image: asked.append(request) or {"id": image})
+    known = {"id": "i", "properties": properties}
+    images = SimpleNamespace(show=lambda request, _image: asked.append(request) or known)
 
     def copy(_context: Any, _volume: Any, service: Any, image: str, disable_sparse: bool) -> None:
-        assert service.show("cinder's context", image) == {"id": "i", "properties": {}}
+        assert service.show("cinder's context", image) == known
         assert (service.temp_images, disable_sparse) == (None, True)
 
     monkeypatch.setattr(type(driver._made), method, staticmethod(copy), raising=False)

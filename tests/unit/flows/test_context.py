@@ -25,7 +25,7 @@ FAMILIES = [
     context.GroupContext,
     context.HostContext,
 ]
-MOST = 28
+MOST = 29
 """Fields of the widest context of a family."""
 
 

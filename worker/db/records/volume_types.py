@@ -69,6 +69,15 @@ class VolumeTypes:
         """Return ``consumer`` and ``specs`` of a type, None without any."""
         return self._db.read(lambda connection: _qos(connection, type_id)) if type_id else None
 
+    def encryption(self, type_id: str | None) -> Mapping[str, Any] | None:
+        """Return how a type encrypts its volumes, None where it does not."""
+
+        def work(connection: sa.Connection) -> Mapping[str, Any] | None:
+            row = connection.execute(_ENCRYPTION_OF, {"which": type_id}).mappings().first()
+            return None if row is None else dict(row)
+
+        return self._db.read(work) if type_id else None
+
     def diff(self, old_id: str, new_id: str) -> FieldDifferences:
         """Return how two types differ. :raises VolumeTypeNotFound: there is no new one."""
 

@@ -74,6 +74,7 @@ class Images:
         self.plan: dict[str, BaseException] = {}
         self.looked_at: list[tuple[str, int]] = []
         self.placements: list[dict[str, str]] = []
+        self.encrypted_volumes: list[tuple[Any, bytes]] = []
 
     def for_driver(self, check: Any) -> Any:
         return self.service if check is None else (self.service, check)
@@ -87,6 +88,11 @@ class Images:
         if isinstance(self.check, Exception):
             raise self.check
         return self.check
+
+    def encrypted(self, file: Any, wanted: Any, passphrase: bytes, size: int, key: str) -> Any:
+        self.aside.add(key)
+        self.encrypted_volumes.append((wanted, passphrase))
+        return file
 
     def fetch(
         self,

@@ -368,6 +368,9 @@ class Types:
     def get(self, type_id: str | None) -> Record | None:
         return Record("volume_type", {"id": type_id, "extra_specs": {}, **self._of(type_id)})
 
+    def encryption(self, type_id: str | None) -> Mapping[str, Any] | None:
+        return self._of(type_id).get("encryption")
+
     def diff(self, old_id: str, new_id: str) -> dict[str, dict[str, list[Any]]]:
         if new_id == "gone":
             raise VolumeTypeNotFound("there is no volume type gone")

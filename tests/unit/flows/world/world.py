@@ -17,6 +17,7 @@ from drivers.interface.records import Record
 from flows import errors, factories
 from flows.context import Options, VolumeServiceContext
 from flows.engine import flow_run
+from flows.protocols.encryption_keys import NoKeys
 from tests.unit.flows.cached_images import ImageCache, Locks, Operations
 from tests.unit.flows.world import records
 from tests.unit.flows.world.backend import RecordingDriver
@@ -75,6 +76,7 @@ class World:
         self.initiators = records.Initiators()
         self.notifier, self.messages, self.scheduler = Noted(), Noted(), Noted()
         self.images = Images()
+        self.keys: Any = NoKeys()
         self.backups: Any = Noted()
         self.backup_service: Any = Noted()
         self.compute = Compute(self.db)
@@ -112,6 +114,7 @@ class World:
             notifier=watch(self.notifier, "notifier"),
             scheduler=watch(self.scheduler, "scheduler"),
             images=watch(self.images, "images"),
+            keys=self.keys,
             service=watch(self.service, "service"),
             operations=watch(self.operations, "operations"),
             image_cache=watch(ImageCache(self.db), "image_cache"),

@@ -168,7 +168,8 @@ class TestHits:
 
     def test_an_encrypted_volume_is_not_cloned(self, cloud: World) -> None:
         cached(cloud, "v0")
-        cloud.volume()["encryption_key_id"] = "key"
+        cloud.volume().update(encryption_key_id="key", volume_type_id="t1")
+        cloud.db.types["t1"] = {"name": "luks", "encryption": {"provider": "luks"}}
         cloud.driver.copy_image_to_volume = lambda *_args, **_named: None  # type: ignore[method-assign]
 
         assert run(cloud) == "copy"
