@@ -23,7 +23,7 @@ class EncryptedFile(BlockFile):
         self._volume, self._begin, self._sector = volume, header.length, header.sector
         self._algorithm = algorithms.AES(header.data_key)
         # LUKS counts sectors of 512 bytes, whatever length is encrypted together.
-        self._step = 1 if header.sector == 512 else header.sector // 512
+        self._step = header.sector // 512
         self._writing = threading.Lock()
         self.name = volume.name
         self.size = size - header.length - (size - header.length) % header.sector

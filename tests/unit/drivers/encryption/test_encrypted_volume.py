@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from oslo_utils import units
 
 from drivers.blockio import BlockFile
@@ -64,6 +65,20 @@ def test_it_is_written_and_read_at_any_offset(tmp_path: Path, sector: int, seed:
         file.seek(8192)
         stored = file.read()
     assert stored[1024:6144].strip(b"\0") and bytes(model[8192:8256]) not in stored
+
+
+@pytest.mark.parametrize(("sector", "number"), [(512, 3), (4096, 24)])
+def test_sectors_are_numbered_as_by_the_kernel(tmp_path: Path, sector: int, number: int) -> None:
+    """In 512 bytes, whatever is encrypted together: GRUB and the kernel read it so."""
+    key, plain = random.Random(2).randbytes(64), random.Random(3).randbytes(sector)
+    header = LuksHeader(bytes(8192), "aes-xts-plain64", sector, key)
+    with volume(tmp_path) as file:
+        EncryptedFile(BlockFile(file), header, SIZE).write(3 * sector, plain)
+        file.seek(8192 + 3 * sector)
+        stored = file.read(sector)
+    tweak = number.to_bytes(16, "little")
+
+    assert Cipher(algorithms.AES(key), modes.XTS(tweak)).decryptor().update(stored) == plain
 
 
 def test_erased_data_is_noise_and_uses_no_space(tmp_path: Path) -> None:
