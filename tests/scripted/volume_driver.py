@@ -73,6 +73,10 @@ class Script:
         noted = [json.loads(line) for line in self._calls.read_text().splitlines()]
         return [call for call in noted if method in (None, call["method"])]
 
+    def forget(self) -> None:
+        """Forget the calls so far."""
+        self._calls.unlink(missing_ok=True)
+
     def methods(self) -> list[str]:
         """Return the names of the calls so far, in order."""
         return [call["method"] for call in self.calls()]

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.cinder.api.user import User, wait
-from tests.cinder.clusters.mixed import CLUSTER, HOSTS, OURS, THEIRS, MixedCluster
+from tests.cinder.clusters.members import CLUSTER
+from tests.cinder.clusters.mixed import HOSTS, OURS, THEIRS, MixedCluster
 from tests.conftest import require
 from tests.servers import Broker, MariaDB, Servers
 from tests.servers.several.redis import Redis
@@ -102,11 +103,11 @@ def shown_pool(mixed: MixedCluster) -> str:
 def test_freezing_and_thawing_by_a_host_reach_the_cluster(mixed: MixedCluster, user: User) -> None:
     services = mixed.admin.api.services
     services.freeze_host(HOSTS[OURS])
-    assert mixed.admin.api.clusters.show(CLUSTER, "cinder-volume").frozen
+    assert mixed.shown().frozen
     refused = user.api.volumes.create(1)
     user.wait(user.api.volumes, refused, "error")
     services.thaw_host(HOSTS[OURS])
-    assert not mixed.admin.api.clusters.show(CLUSTER, "cinder-volume").frozen
+    assert not mixed.shown().frozen
 
     deleted(user.api.volumes, [refused, *created(user, 1)])
 
