@@ -15,7 +15,7 @@ from sqlalchemy.dialects import mysql
 from worker import database_url
 from worker.compat.pymysql import share_tls_context
 from worker.journal.entries.stored_columns import LONGEST
-from worker.journal.errors import JournalError
+from worker.journal.errors import JournalConflict, JournalError
 
 SQLITE_BUSY_TIMEOUT = 30.0
 """How long a process waits for another one's transaction, in seconds."""
@@ -123,7 +123,12 @@ def upgrade(engine: sa.Engine, metadata: sa.MetaData) -> None:
     from taskflow.persistence.backends.sqlalchemy import migration
 
     with engine.connect() as connection:
-        migration.db_sync(connection)
+        try:
+            migration.db_sync(connection)
+        except (
+            migration.command.util.CommandError
+        ) as error:  # it found a version that another process has changed
+            raise JournalConflict(f"journal: its tables are being migrated: {error}") from error
         connection.commit()
 
 
@@ -131,7 +136,8 @@ def upgrade(engine: sa.Engine, metadata: sa.MetaData) -> None:
 def alone(engine: sa.Engine) -> Iterator[None]:
     """Keep other processes from migrating the same server's journals meanwhile.
 
-    SQLite has no such lock; there the second process tries again.
+    SQLite has no such lock, and each node of Galera has its own; there the second process tries
+    again.
     """
     if engine.dialect.name not in _ALONE:
         yield
