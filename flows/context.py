@@ -158,6 +158,8 @@ class OperationContext:
         once more after its failure.
     :param abandoned: whether the process stops without waiting for the end of this run.
     :param claim: the operation's claim on its resource, where it makes one.
+    :param repeated: whether the caller, whose call is reverted, has repeated it meanwhile, with
+        success: then the effects are in use.
     :param deferrals: how often the operation has waited for the end of another one.
     :param keys: the key manager of encrypted volumes and backups.
     """
@@ -178,6 +180,7 @@ class OperationContext:
     key: str = ""
     abandoned: Callable[[], bool] = lambda: False
     claim: HeldClaim | None = None
+    repeated: bool = False
     deferrals: int = 0
     keys: Keys = field(default_factory=NoKeys)
 

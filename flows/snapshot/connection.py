@@ -55,7 +55,7 @@ class ExportSnapshot(Step, task="export"):
     def revert(
         self, ctx: VolumeContext, snapshot_id: str, flow_failures: dict[str, Failure]
     ) -> None:
-        if not driver_contract.never_reached_driver(flow_failures):
+        if not ctx.repeated and not driver_contract.never_reached_driver(flow_failures):
             snapshot = ctx.snapshots.get(snapshot_id)
             ctx.driver.remove_export_snapshot(ctx.request.elevated(), snapshot)
 
@@ -83,7 +83,7 @@ class ConnectSnapshot(Step, task="connect"):
         connector: Any,
         flow_failures: dict[str, Failure],
     ) -> None:
-        if was_interrupted(cause_of(flow_failures)):
+        if was_interrupted(cause_of(flow_failures)) and not ctx.repeated:
             snapshot = ctx.snapshots.get(snapshot_id)
             ctx.driver.terminate_connection_snapshot(snapshot, connector)
 

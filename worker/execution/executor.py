@@ -246,13 +246,17 @@ class Executor:
             )
         )
         run.resumed, run.revert, run.calls_driver = True, reason, not without_driver
+        if reason is not None and run.operation.when_interrupted == "revert":
+            run.repeated = self._journal_retry.until_available(
+                lambda: self._journal.was_repeated(run.detail)
+            )
         run.reopen = reason is None and bool(run.detail.meta.get("reopened"))
 
     def _attempt(self, run: OperationRun, on_late_return: LateReturn) -> flow_run.Outcome:
         operation = run.operation
         progress = self._journal.progress(run.detail)
         ctx = self._contexts(operation.request, run.resumed)
-        ctx = replace(ctx, deferrals=run.deferrals)
+        ctx = replace(ctx, deferrals=run.deferrals, repeated=run.repeated)
         if not run.calls_driver:
             ctx = replace(ctx, backend=cast(Backend, BackendWithoutDriver(ctx.backend, run.revert)))
         require_locks = _nothing

@@ -326,6 +326,11 @@ class Journal:
         with self._reading() as connection:
             return entry_list.read(self._statements, connection, wanted, limit, after)
 
+    def was_repeated(self, detail: FlowDetail) -> bool:
+        """Return whether the caller has sent its request again, and that was carried out."""
+        with self._reading() as connection:
+            return entry_list.was_repeated(self._statements, connection, detail)
+
     def prove_writable(self) -> None:
         """Write to the journal, and change nothing.
 

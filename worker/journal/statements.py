@@ -326,6 +326,17 @@ class Statements:
         newest = wanted.order_by(flows.created_at.desc(), flows.uuid)
         return newest.limit(limit).offset(after) if after else newest.limit(limit)
 
+    def accepted_at(self, connection: sa.Connection, flow: str) -> datetime.datetime | None:
+        """Return when a flow was accepted, by the clock of its host."""
+        return connection.scalar(
+            sa.select(self._flows.c.created_at).where(self.which_flow(flow)[0])
+        )
+
+    def which_ended(self, method: str, state: str, since: Any) -> list[sa.ColumnElement[bool]]:
+        """Return the conditions of a listing of the flows of a method that ended of late."""
+        flow = self._flows.c
+        return [flow.state == state, flow.updated_at >= since, flow.name == method]
+
     def which_flow(self, flow: str) -> list[sa.ColumnElement[bool]]:
         """Return the conditions of a listing of one flow."""
         return [self._flows.c.uuid == flow]

@@ -15,7 +15,9 @@ unexport    driver.remove_export, unless an         (a removed one stays removed
 ==========  ======================================  ===========================
 
 An interrupted flow is reverted only without attachments: a connection that is
-requested again, as after a migration, may be in use already.
+requested again, as after a migration, may be in use already. So is that of a
+caller who got no reply and asked again, as a backup service does: in a cluster
+another host may have carried that out before the first request is reverted.
 
 No status is written: these are calls, whose caller waits, and asks again. A caller
 gets VolumeBackendAPIException for whatever the driver raised, but InvalidInput for
@@ -74,7 +76,7 @@ class ExportVolume(Step, task="export"):
     def revert(
         self, ctx: ConnectionContext, volume_id: str, flow_failures: dict[str, Failure]
     ) -> None:
-        if not driver_contract.never_reached_driver(flow_failures):
+        if not ctx.repeated and not driver_contract.never_reached_driver(flow_failures):
             unexport(ctx, ctx.volumes.get(volume_id))
 
 
@@ -93,7 +95,11 @@ class ConnectVolume(Step, task="connect"):
         connector: Any,
         flow_failures: dict[str, Failure],
     ) -> None:
-        if was_interrupted(cause_of(flow_failures)) and not is_used(ctx, volume_id):
+        if not was_interrupted(cause_of(flow_failures)) or is_used(ctx, volume_id):
+            return
+        if ctx.repeated:
+            LOG.info("the connection of volume %s stays: its caller has asked again", volume_id)
+        else:
             terminate(ctx, ctx.volumes.get(volume_id), connector, force=False)
 
 

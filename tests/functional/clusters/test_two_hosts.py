@@ -162,6 +162,32 @@ def test_a_host_whose_driver_is_down_leaves_its_interrupted_operations(
     hosts.start_again(hosts.other)
 
 
+def test_a_call_that_was_repeated_elsewhere_is_not_undone(hosts: TwoHosts, tmp_path: Path) -> None:
+    """A backup service repeats a call without a reply, and uses the connection at once."""
+    release = tmp_path / "release"
+    hosts.other_script.plan(initialize_connection={"wait_for": str(release)})
+    volume = hosts.volume("backing-up", host=f"{HOSTS[1]}#pool")
+    connector = {"host": "backup", "initiator": "iqn.2026-11.org.example:backup"}
+    args = {"volume": volume, "connector": connector}
+    hosts.call_without_waiting(HOSTS[1], "initialize_connection", **args)
+    call = {"method": "initialize_connection", "id": volume.id}.items()
+    until(lambda: any(call <= one.items() for one in hosts.other_script.calls()), 30, "the call")
+    hosts.other.kill()
+    answer = hosts.call("initialize_connection", **args)
+    assert answer["data"]["target_lun"] == 1
+    hosts.other_script.plan()
+    hosts.start_again(hosts.other)
+
+    def states() -> list[str]:
+        found = [one for one in hosts.journal().entries() if volume.id in one.resource]
+        return sorted(one.state for one in found)
+
+    until(lambda: states() == ["REVERTED", "SUCCESS"], 60, "the end of the first call")
+    for script in hosts.scripts:
+        undone = {"terminate_connection", "remove_export"}
+        assert not [c for c in script.calls() if c.get("id") == volume.id and c["method"] in undone]
+
+
 def test_freezing_and_thawing_reach_the_rows_of_all_hosts(hosts: TwoHosts) -> None:
     for method, state in (("freeze_host", (True, "frozen")), ("thaw_host", (False, ""))):
         assert hosts.call(method) is True

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,14 @@ class TwoHosts(Cloud):
         target = oslo_messaging.Target(exchange="openstack", topic=topic, server=node)
         client = oslo_messaging.get_rpc_client(self._transport, target(version="3.0"))
         client.cast(dict(REQUEST), method, **encoded(args))
+
+    def call_without_waiting(self, host: str, method: str, **args: Any) -> None:
+        """Send a call to the queue of one host, whose reply is never read."""
+        topic, node = f"cinder-volume.{host}", host.partition("@")[0]
+        target = oslo_messaging.Target(exchange="openstack", topic=topic, server=node)
+        client = oslo_messaging.get_rpc_client(self._transport, target(version="3.0"), timeout=1)
+        with contextlib.suppress(oslo_messaging.MessagingTimeout):
+            client.call(dict(REQUEST), method, **encoded(args))
 
     def volume(self, status: str = "creating", **columns: Any) -> Record:
         """Insert a volume's row as the scheduler leaves it: of any host of the cluster."""

@@ -40,6 +40,7 @@ class OperationRun:
     :param cancelled: why it is to be reverted, if an operator asked for that.
     :param revert: why this attempt reverts the flow; None for one that runs it.
     :param calls_driver: whether this attempt may call the driver; if not, it writes rows only.
+    :param repeated: whether its caller has repeated the request meanwhile, with success.
     :param reopen: whether it had failed, and an operator asked to run it again.
     :param journalled: whether the journal takes its progress; if not, it is reverted in memory.
     :param is_call: whether a caller waits for it.
@@ -62,6 +63,7 @@ class OperationRun:
     cancelled: FlowError | None = None
     revert: FlowError | None = None
     calls_driver: bool = True
+    repeated: bool = False
     reopen: bool = False
     journalled: bool = True
     is_call: bool = False

@@ -109,7 +109,8 @@ class Bench:
 
     def accepted(self, **more: Any) -> OperationRun:
         request = RequestContext({"request_id": "req-1"})
-        operation = Operation(two, ("volume", "v1"), {}, method="two", request=request, **more)
+        given = {"resource": ("volume", "v1"), "method": "two", "request": request, **more}
+        operation = Operation(two, args={}, **given)
         detail = self.journal.accept(uuid.uuid4().hex, "slot", operation)
         assert detail is not None
         return OperationRun(operation, detail)
@@ -198,6 +199,34 @@ def test_what_nobody_waits_for_is_undone(bench: Bench) -> None:
 
     assert "second" not in SEEN
     assert state_of(bench, run) == states.REVERTED
+
+
+@pytest.mark.parametrize(
+    ("second", "repeated"),
+    [
+        ({}, True),
+        ({"request": RequestContext({"request_id": "req-2"})}, False),
+        ({"resource": ("volume", "v2")}, False),
+        ({"method": "three"}, False),
+    ],
+    ids=["the same", "another request", "another volume", "another method"],
+)
+def test_a_call_is_repeated_by_the_same_request_for_the_same(
+    bench: Bench, second: dict[str, Any], repeated: bool
+) -> None:
+    first = bench.interrupted(bench.accepted(when_interrupted="revert"), 0)
+    bench.run(bench.accepted(when_interrupted="revert", **second))
+    bench.run(first)
+
+    assert first.repeated is repeated
+
+
+def test_a_repetition_that_has_not_ended_is_none(bench: Bench) -> None:
+    first = bench.interrupted(bench.accepted(when_interrupted="revert"), 0)
+    bench.accepted(when_interrupted="revert")
+    bench.run(first)
+
+    assert not first.repeated
 
 
 def test_a_suspension_does_not_count(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from drivers.interface.errors import InvalidConnectorException, VolumeBackendAPI
 from flows import errors
 from flows.volume.connections import connection
 from tests.unit.flows.tables import RAISED, RUBBISH
+from tests.unit.flows.world.doubles import Killed
 from tests.unit.flows.world.world import World
 
 CONNECTOR = {"initiator": "iqn.1", "host": "node", "auth_password": "hush"}
@@ -253,3 +255,25 @@ class TestRefused:
             run(world)
 
         assert world.driver.calls == []
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_an_interrupted_connection_stays_where_its_caller_has_asked_again(
+    ready: World, repeated: bool
+) -> None:
+    """Another host of a cluster may have carried out the second request before."""
+    args = {"volume_id": "v1", "connector": CONNECTOR}
+    ready.driver.plan["initialize_connection"] = Killed("killed")
+    with pytest.raises(Killed):
+        ready.run_in(ready.journal, connection.initialize, args)
+    ready.driver.plan.clear()
+    ready.revive()
+
+    context = replace(ready.context(resumed=True), repeated=repeated)
+    ready.run_in(
+        ready.journal, connection.initialize, args, resumed=True, revert=True, context=context
+    )
+
+    ended = ready.driver.called("terminate_connection") + ready.driver.called("remove_export")
+    assert (ended == []) is repeated
+    assert (ready.driver.exports == {"volume-v1"}) is repeated
