@@ -26,6 +26,23 @@ has to be killed in time if it is paused before the second one is there."""
 
 
 @dataclass(frozen=True)
+class OtherInstances:
+    """The other instances of a pool.
+
+    :param living: how many of them hold slots, or did lately.
+    :param known: whether another host has ever had a slot, and so may be back at any time.
+    """
+
+    living: int = 0
+    known: bool = False
+
+    @property
+    def may_adopt(self) -> bool:
+        """Whether one of them may adopt operations of this process, or will when it is back."""
+        return self.living > 0 or self.known
+
+
+@dataclass(frozen=True)
 class Slot:
     """One row of the table.
 
@@ -129,24 +146,29 @@ class Slots:
         return Ownership(slot, holder.owner, former.epoch + 1) if done else None
 
     @repeated
-    def renew(self, ownership: Ownership, pool: str, *, ttl: float, armed: bool) -> int | None:
-        """Extend a lease; return how many other instances of the pool hold slots, or did lately.
-
-        None where the slot is lost.
-        """
+    def renew(
+        self, ownership: Ownership, pool: str, *, ttl: float, armed: bool
+    ) -> OtherInstances | None:
+        """Extend a lease; return the other instances of the pool, None where the slot is lost."""
         change = sa.update(SLOTS).where(*OWNED)
         values = {"writes": SLOTS.c.writes + 1, "armed": armed, **self._lease(ttl)}
-        own = sa.select(SLOTS.c.instance).where(SLOTS.c.slot == ownership.slot).scalar_subquery()
-        others = sa.select(sa.func.count(sa.distinct(SLOTS.c.instance))).where(
+        ours = SLOTS.alias()
+        living = sa.and_(
+            SLOTS.c.owner.is_not(None), SLOTS.c.expires_at > self._now - int(LATELY * SECOND)
+        )
+        others = sa.select(
+            sa.func.count(sa.distinct(sa.case((living, SLOTS.c.instance)))),
+            sa.func.count(sa.case((SLOTS.c.host != ours.c.host, 1))),
+        ).where(
+            ours.c.slot == ownership.slot,
             SLOTS.c.pool == pool,
-            SLOTS.c.owner.is_not(None),
-            SLOTS.c.instance != own,
-            SLOTS.c.expires_at > self._now - int(LATELY * SECOND),
+            SLOTS.c.instance != ours.c.instance,
         )
         with self._transactions.changing(fenced=False) as connection:
             if not connection.execute(change.values(**values), ownership.values).rowcount:
                 return None
-            return int(connection.execute(others).scalar_one())
+            found, known = connection.execute(others).one()
+            return OtherInstances(found, known > 0)
 
     @repeated
     def release(

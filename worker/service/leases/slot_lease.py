@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lease of the slot of this process: taken at the start, renewed, given up (spec/cluster §3, §4).
 
-While other instances of the pool live, a timer of the kernel kills the process if it cannot
-renew the lease: it is dead before others take the slot. The timer is set before the row says
-so, and cancelled after the row does. Without other instances there is no timer, and an outage
-of the database of any length is waited for.
+While the pool has other instances, a timer of the kernel kills the process if it cannot renew the
+lease: it is dead before others take the slot. The timer is set before the row says so, and
+cancelled after the row does. A host that was down counts: it may be back while this process is
+stopped, and would take its locks, which have expired. Without other instances there is no timer,
+and an outage of the database of any length is waited for.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from flows.errors import ProcessStopping
 from worker.compat import libc
 from worker.journal.errors import JournalError, JournalUnavailable
 from worker.journal.slots.ownership import Holder, Ownership
-from worker.journal.slots.slot_rows import Slot, Slots
+from worker.journal.slots.slot_rows import OtherInstances, Slot, Slots
 from worker.metrics.beats import BEATS
 from worker.outage_log import OutageLog
 from worker.service.leases.lease_note import LeaseNote
@@ -77,7 +78,7 @@ class SlotLease:
         self._note = note
         self._timer = timer or libc.KillTimer()
         self._ownership: Ownership | None = None
-        self._others = 0
+        self._others = OtherInstances()
         self._armed = False
         self._deadline = float("inf")
         self.until: float | None = None
@@ -96,7 +97,7 @@ class SlotLease:
     @property
     def has_others(self) -> bool:
         """Whether other instances of the pool held slots at the last renewal."""
-        return self._others > 0
+        return self._others.living > 0
 
     @property
     def is_armed(self) -> bool:
@@ -133,7 +134,7 @@ class SlotLease:
                 self.ownership,
                 self.pool,
                 ttl=self.times.ttl,
-                armed=self._armed and self._others > 0,
+                armed=self._armed and self._others.may_adopt,
             )
         except JournalError as error:
             self._outage.begin(error)
@@ -164,9 +165,9 @@ class SlotLease:
             self._ended.set()
         try:
             if drained:
-                if give_up() and self._others:
+                if give_up() and self.has_others:
                     LOG.info("the operations of %s are left to other hosts", self.slot)
-            elif self._others:
+            elif self._others.may_adopt:
                 self._timer.arm(libc.now() + ENDING)
                 self._slots.expire(self.ownership, ENDING + 1.0)
                 return
@@ -262,15 +263,16 @@ class SlotLease:
             pause = self.renew()
         BEATS.end("lease")
 
-    def _set_timer(self, deadline: float, others: int) -> float:
+    def _set_timer(self, deadline: float, others: OtherInstances) -> float:
         """Follow a renewal that succeeded; return the seconds until the next one."""
-        was_in_row = self._armed and self._others > 0
+        was_in_row = self._armed and self._others.may_adopt
         self._others = others
-        if was_in_row or (others and deadline - libc.now() > self.times.kill_after / 2):
+        in_time = deadline - libc.now() > self.times.kill_after / 2
+        if was_in_row or (others.may_adopt and in_time):
             self._arm(deadline)
         elif self._armed:  # the row does not say so any more
             self._cancel_timer()
-        if bool(others) != was_in_row:
+        if others.may_adopt != was_in_row:
             return 0.0 if self._armed else PAUSE  # the row has to say so, or to say so no more
         return self.times.renewal
 

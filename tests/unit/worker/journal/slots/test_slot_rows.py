@@ -23,7 +23,7 @@ from worker.journal.operator_requests import RequestResult
 from worker.journal.slots import journal_slots
 from worker.journal.slots.adoption import Adoption
 from worker.journal.slots.ownership import Holder, Ownership
-from worker.journal.slots.slot_rows import LATELY, Slots
+from worker.journal.slots.slot_rows import LATELY, OtherInstances, Slots
 from worker.journal.slots.slot_table import SECOND, SLOTS
 
 POOL = "cluster@b"
@@ -141,17 +141,36 @@ def test_a_renewal_extends_the_lease_and_counts_other_instances(slots: Slots, cl
     take(slots, "h3", host("h3", instance="boot/h2"))
     clock.advance(10)
 
-    assert slots.renew(first, POOL, ttl=TTL, armed=True) == 1
+    assert slots.renew(first, POOL, ttl=TTL, armed=True) == OtherInstances(1, known=True)
 
     clock.advance(TTL - 10 + LATELY - 1)  # the others have not renewed, as after an outage
-    assert slots.renew(first, POOL, ttl=TTL, armed=True) == 1
+    assert slots.renew(first, POOL, ttl=TTL, armed=True) == OtherInstances(1, known=True)
 
     clock.advance(2)
-    assert slots.renew(first, POOL, ttl=TTL, armed=True) == 0
+    assert slots.renew(first, POOL, ttl=TTL, armed=True) == OtherInstances(0, known=True)
     found = slots.find("h1@b/0")
     assert found is not None
     assert found.armed
     assert found.expires_in == TTL
+
+
+def test_a_host_whose_slot_was_adopted_may_be_back(slots: Slots, clock: Clock) -> None:
+    first, other = owned(slots, "h1"), owned(slots, "h2")
+    slots.renew(other, POOL, ttl=TTL, armed=True)
+    clock.advance(TTL + 1)
+    found = slots.find("h2@b/0")
+    assert found is not None
+    assert slots.free(found, 0.0)
+
+    assert slots.renew(first, POOL, ttl=TTL, armed=True) == OtherInstances(0, known=True)
+
+
+def test_former_boots_and_other_pools_are_no_other_hosts(slots: Slots, clock: Clock) -> None:
+    first = owned(slots, "h1")
+    slots.offer("h1@b/1", POOL, "h1@b")
+    slots.offer("h2@b/0", "another pool", "h2@b")
+
+    assert slots.renew(first, POOL, ttl=TTL, armed=True) == OtherInstances(0, known=False)
 
 
 def test_a_renewal_after_a_takeover_finds_the_slot_lost(slots: Slots, clock: Clock) -> None:

@@ -14,7 +14,7 @@ from flows.errors import ProcessStopping
 from worker.compat import libc
 from worker.journal.errors import JournalUnavailable
 from worker.journal.slots.ownership import Holder, Ownership
-from worker.journal.slots.slot_rows import Slot
+from worker.journal.slots.slot_rows import OtherInstances, Slot
 from worker.service.leases import instance, slot_lease
 from worker.service.leases.lease_note import LeaseNote
 from worker.service.leases.slot_lease import SlotLease
@@ -33,6 +33,7 @@ class World:
         self.now = 100.0
         self.deadline: float | None = None
         self.others: int | None = 0
+        self.known = False
         self.away = False
         self.takes = 0.0
         self.found: Slot | None = None
@@ -50,12 +51,14 @@ class World:
         self.events.append(("no timer",))
 
     # the table
-    def renew(self, _owned: Ownership, _pool: str, *, ttl: float, armed: bool) -> int | None:
+    def renew(
+        self, _owned: Ownership, _pool: str, *, ttl: float, armed: bool
+    ) -> OtherInstances | None:
         self.now += self.takes
         if self.away:
             raise JournalUnavailable("away")
         self.events.append(("row", armed))
-        return self.others
+        return None if self.others is None else OtherInstances(self.others, self.known)
 
     def find(self, _slot: str) -> Slot | None:
         if self.away:
@@ -165,6 +168,18 @@ def test_the_row_says_so_no_more_before_the_timer_is_cancelled(
 
     assert renewed(world, lease) == [("row", True), ("timer", 10.0), ("row", False), ("no timer",)]
     assert not lease.is_armed
+
+
+def test_a_host_that_may_be_back_keeps_the_timer(world: World, lease: SlotLease) -> None:
+    """It would take the locks of this process, which expire while that is stopped."""
+    take(lease)
+    world.others = 1
+    renewed(world, lease)
+    world.others, world.known = 0, True
+
+    assert renewed(world, lease) == [("row", True), ("timer", 10.0)]
+    assert lease.is_armed
+    assert not lease.has_others
 
 
 def test_the_time_is_counted_from_before_the_renewal_is_sent(
