@@ -109,15 +109,20 @@ def _strike(campaigns: Sequence[Campaign], faults: int, minutes: float | None) -
     """Run all campaigns at once; after an interrupt, each to the end of its round."""
     allowance = Allowance(faults, None if minutes is None else minutes * 60)
     with ThreadPoolExecutor(len(campaigns)) as pool:
-        running = [pool.submit(campaign.run, allowance) for campaign in campaigns]
+        running = [pool.submit(_play, campaign, allowance) for campaign in campaigns]
         try:
             wait(running)
         except KeyboardInterrupt:
             allowance.end()
-    for campaign, done in zip(campaigns, running, strict=True):
-        if error := done.exception():
-            campaign.total.findings.append(Finding("stuck", f"a round has no end: {error!r}"))
-            _say_of(campaign.world.name, f"a round has no end: {error!r}")
+
+
+def _play(campaign: Campaign, allowance: Allowance) -> None:
+    """Play the rounds of one world; the others go on after an error, which is said at once."""
+    try:
+        campaign.run(allowance)
+    except Exception as error:  # noqa: BLE001 - it is a finding
+        campaign.total.findings.append(Finding("stuck", f"a round has no end: {error!r}"))
+        _say_of(campaign.world.name, f"a round has no end: {error!r}")
 
 
 def lease(ttl: float) -> dict[str, float]:
