@@ -8,7 +8,8 @@ import pytest
 from drivers.interface.errors import DriverError
 from drivers.interface.records import Record
 
-from .test_volumes import GIB, is_update
+from .checks.contents import difference
+from .test_volumes import GIB, LONG, is_update
 
 
 class TestCreateSnapshot:
@@ -106,6 +107,14 @@ class TestCreateVolumeFromSnapshot:
         snapshot, volume = backend.snapped(backend.created()), backend.volume()
 
         assert is_update(driver.create_volume_from_snapshot(volume, snapshot), volume)
+
+    def test_data_that_is_long_is_there(self, backend, driver):
+        source, volume = backend.created(), backend.volume()
+        backend.write(source, 12288, LONG)
+
+        driver.create_volume_from_snapshot(volume, backend.snapped(source))
+
+        assert difference(backend.read(volume, 12288, len(LONG)), LONG) is None
 
     def test_larger_volume_has_its_size_and_is_empty_beyond(self, backend, driver):
         source, volume = backend.created(1), backend.volume(3)

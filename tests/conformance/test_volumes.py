@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from drivers.interface.errors import DriverError, TargetUpdateFailed, VolumeIsBusy
@@ -12,6 +14,8 @@ from .checks.contents import difference
 
 GIB = 1024**3
 MIB = 1024**2
+LONG = random.Random(16).randbytes(5 * MIB + 512)
+"""Data of several parts, whatever a driver copies at once."""
 
 
 def is_update(answer, record):
@@ -246,6 +250,14 @@ class TestCreateClonedVolume:
         backend.write(source, 12345, b"after.")
 
         assert backend.read(clone, 12345, 6) == b"before"
+
+    def test_clone_has_data_that_is_long(self, backend, driver):
+        source, clone = backend.created(), backend.volume()
+        backend.write(source, 12288, LONG)
+
+        driver.create_cloned_volume(clone, source)
+
+        assert difference(backend.read(clone, 12288, len(LONG)), LONG) is None
 
     def test_source_does_not_see_what_the_clone_writes(self, backend, driver):
         source, clone = backend.created(), backend.volume()

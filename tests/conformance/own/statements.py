@@ -250,6 +250,7 @@ CORE = (
         "create_volume_from_snapshot",
         "creates a volume with its data",
         "TestCreateSnapshot::test_snapshot_has_the_data_of_that_moment",
+        "TestCreateVolumeFromSnapshot::test_data_that_is_long_is_there",
         "TestCreateVolumeFromSnapshot::test_snapshot_is_unchanged_by_what_is_written_to_the_volume",
     ),
     _s(

@@ -56,6 +56,8 @@ BUGS = (
         "an empty reference is any object",
         "or not name or",
         "or",
+        "if not found.is_file():\n            found",
+        "if not found.exists():\n            found",
         "if not found.is_file():\n            raise Manage",
         "if not found.exists():\n            raise Manage",
     ),
