@@ -88,7 +88,8 @@ class DirectoryImages(ImageService):
 
     def upload_sparse(self, context: Any, image_id: str, data: Iterator[Piece], **_: Any) -> Image:
         """Write the data of the file, and its metadata."""
-        known = {**self.show(context, image_id), **self._write_sparse(image_id, data)}
+        known = {**self.show(context, image_id)}
+        known |= self._write_sparse(known, data)
         self._note(known)
         return known
 
@@ -103,7 +104,7 @@ class DirectoryImages(ImageService):
         """Write the file, and its metadata."""
         known = {**self.show(context, image_id), **image_meta}
         if data is not None:
-            known |= self._write(image_id, data)
+            known |= self._write(known, data)
         self._note(known)
         return known
 
@@ -138,9 +139,9 @@ class DirectoryImages(ImageService):
         url = self._file(image_id, "").absolute().as_uri()
         return url, [{"url": url, "metadata": {}}]
 
-    def _write(self, image_id: str, data: BinaryIO | Iterator[bytes]) -> dict[str, Any]:
+    def _write(self, known: Image, data: BinaryIO | Iterator[bytes]) -> dict[str, Any]:
         size, md5, strong = 0, hashlib.md5(usedforsecurity=False), hashlib.new(_HASH)
-        with self._fresh(image_id, "") as file, HashThreads([md5, strong]) as hashed:
+        with self._fresh_data(known) as file, HashThreads([md5, strong]) as hashed:
             for chunk in _chunks_of(data):
                 if blockio.is_zero(chunk):  # a hole, as in the source
                     file.truncate(file.seek(len(chunk), os.SEEK_CUR))
@@ -152,9 +153,9 @@ class DirectoryImages(ImageService):
         hashes = {"os_hash_algo": _HASH, "os_hash_value": strong.hexdigest()}
         return {"status": ImageStatus.ACTIVE, "size": size, "checksum": md5.hexdigest(), **hashes}
 
-    def _write_sparse(self, image_id: str, data: Iterator[Piece]) -> dict[str, Any]:
+    def _write_sparse(self, known: Image, data: Iterator[Piece]) -> dict[str, Any]:
         size, hashed = 0, SparseHash()
-        with self._fresh(image_id, "") as file:
+        with self._fresh_data(known) as file:
             for piece in data:
                 if not isinstance(piece, Hole):
                     file.seek(size)
@@ -172,6 +173,19 @@ class DirectoryImages(ImageService):
     def _note(self, known: dict[str, Any]) -> None:
         with self._fresh(str(known["id"]), ".json") as file:
             file.write(json.dumps(known).encode())
+
+    @contextlib.contextmanager
+    def _fresh_data(self, known: Image) -> Iterator[BinaryIO]:
+        """Give a file that becomes the data of an image.
+
+        Between old metadata and new data the image is queued: a kill there leaves no data with
+        the size and the hashes of other data.
+        """
+        with self._fresh(known["id"], "") as file:
+            yield file
+            if known["status"] == ImageStatus.ACTIVE:
+                without = {"size": None, "checksum": None, "os_hash_value": None}
+                self._note({**known, "status": ImageStatus.QUEUED, **without})
 
     @contextlib.contextmanager
     def _fresh(self, image_id: str, suffix: str) -> Iterator[BinaryIO]:

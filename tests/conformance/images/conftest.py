@@ -18,6 +18,13 @@ from ..checks import leaks, secrets
 from ..checks.first_set_up import set_up
 from ..loading import load
 
+_PIECE = 1024**2
+
+
+def pieces(data: bytes) -> list[bytes]:
+    """Return data in parts, as a caller sends it."""
+    return [data[at : at + _PIECE] for at in range(0, len(data), _PIECE)] or [data]
+
 
 class Images:
     """Makes services, each as of another process, and images."""
@@ -45,7 +52,7 @@ class Images:
         """Return the id of an image."""
         image_id = self.new_id()
         wanted = {"id": image_id, "name": "n", "disk_format": "raw", "container_format": "bare"}
-        chunks = None if data is None else iter([data])
+        chunks = None if data is None else iter(pieces(data))
         self.service.create(self.context, {**wanted, **meta}, chunks)
         return image_id
 

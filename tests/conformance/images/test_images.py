@@ -278,7 +278,7 @@ class TestCalls:
             pytest.skip("the client of its server does not survive a fork")
         count = killed(prepare, sources(images.kind), -1)
         assert count
-        return spread(count, images.case.points)
+        return spread(count, 4 * images.case.points)  # a call takes little time
 
     def upload(self, images, image_id, data=DATA):
         def prepare():
@@ -294,10 +294,19 @@ class TestCalls:
 
             shown = images.made().show(images.context, image_id)
             if shown["status"] == ImageStatus.ACTIVE:
-                assert images.read(image_id) in (b"old", DATA)
+                data = images.read(image_id)
+                assert data in (b"old", DATA)
+                assert shown["size"] == len(data)
             images.made().update(images.context, image_id, {}, iter([DATA]))
             assert difference(images.read(image_id), DATA) is None
             assert images.service.show(images.context, image_id)["size"] == len(DATA)
+
+    def test_a_deletion_removes_files_of_a_killed_upload(self, images):
+        """The end of the test looks for them."""
+        for at in self.points(images, self.upload(images, images.image(b"old"))):
+            image_id = images.image(b"old")
+            killed(self.upload(images, image_id), sources(images.kind), at)
+            images.made().delete(images.context, image_id)
 
     def test_a_killed_creation_can_be_repeated(self, images):
         def prepare_for(image_id):

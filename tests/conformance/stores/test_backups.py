@@ -167,11 +167,15 @@ class TestVerify:
 
 
 class TestRecords:
-    def test_what_is_exported_can_be_imported(self, make: Make, driver, rows, volume) -> None:
+    def test_what_is_exported_can_be_imported(
+        self, make: Make, driver, rows, volume, target
+    ) -> None:
         row = rows.new()
         rows.back_up(driver, row, volume)
         record = rows.record(row)
         make().import_record(record, driver.export_record(record) or {})
+        rows.restore(driver, row, target)
+        assert difference(target.read_bytes(), volume.read_bytes()) is None
 
 
 def _end_at(fraction: float) -> Callable[[float], None]:
