@@ -16,7 +16,7 @@ from drivers.encryption.luks_header import LuksHeader
 class EncryptedFile(BlockFile):
     """The data behind a header of LUKS, with AES-XTS by the number of each sector.
 
-    :param volume: the volume, with its header; its size is what its user paid for.
+    :param volume: the volume, with its header; its size is that of its row.
     """
 
     def __init__(self, volume: BlockFile, header: LuksHeader, size: int) -> None:
@@ -59,7 +59,7 @@ class EncryptedFile(BlockFile):
             self.write(at, bytes(min(1 << 20, offset + length - at)))
 
     def clear(self, offset: int, length: int) -> None:
-        """Write encrypted zeros: what is there reads as noise."""
+        """Write encrypted zeros: old data there reads as noise."""
         self.zero(offset, length)
 
     def erase(self, offset: int, length: int) -> None:

@@ -17,7 +17,7 @@ from drivers.interface.errors import VolumeBackendAPIException
 def new(file: BinaryIO, wanted: LuksFormat, passphrase: bytes, size: int, path: Path) -> BlockFile:
     """Put a header of LUKS before the data of a volume; return the data.
 
-    What was there reads as noise. The sectors that are not written keep their bytes.
+    Old data reads as noise. The sectors that are not written keep their bytes.
 
     :param file: the volume, open for reading and writing.
     :param size: of the volume, in bytes.

@@ -11,6 +11,8 @@ check_source  the source exists and is               (backup ``error``, and noth
 check_backup  the backup is ``creating``             (as begin)
 accept        the store works; writes service        (as begin)
               and availability zone
+clone_key     the volume's key for the backup, if    (as begin; the backup keeps it
+              it has one                             until it is deleted)
 ask           casts get_backup_device                (as begin)
 ============  =====================================  ===============================
 
@@ -27,10 +29,10 @@ from typing import Any
 from taskflow.patterns import linear_flow
 from taskflow.types.failure import Failure
 
-from drivers.interface.errors import EncryptedBackupOperationFailed
 from flows import messages
 from flows.claims import Claim
 from flows.context import BackupContext
+from flows.encryption.backup_keys import CloneBackupKey
 from flows.errors import InvalidBackup, InvalidSnapshot, InvalidVolume
 from flows.factories import registered
 from flows.lifecycle import Statuses, Step, cause_of
@@ -120,9 +122,6 @@ class AcceptBackup(Step, task="accept"):
     def execute(self, ctx: BackupContext, backup_id: str) -> None:
         backup = ctx.backups.get(backup_id)
         _ = ctx.driver_for(backup)  # or there is no use in reading anything
-        if ctx.volumes.get(backup.volume_id).encryption_key_id:
-            text = f"volume {backup.volume_id} is encrypted, and this service cannot copy its key"
-            raise EncryptedBackupOperationFailed(text)
         zone = backup.availability_zone or ctx.backend.zone
         ctx.backups.update(backup_id, service=ctx.backend.service, availability_zone=zone)
 
@@ -140,5 +139,10 @@ class AskForDevice(Step, task="ask"):
 def flow() -> linear_flow.Flow:
     """Begin a backup. Needs ``backup_id``."""
     return linear_flow.Flow("create_backup").add(
-        BeginCreateBackup(), CheckSource(), CheckBackup(), AcceptBackup(), AskForDevice()
+        BeginCreateBackup(),
+        CheckSource(),
+        CheckBackup(),
+        AcceptBackup(),
+        CloneBackupKey(),
+        AskForDevice(),
     )

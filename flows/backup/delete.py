@@ -11,6 +11,7 @@ check_status  the backup is ``deleting``            (``error``)
 check_alone   no other backup builds on it          (``available``)
 check_store   the store works, and is ours          (not working: ``error_deleting``)
 remove        driver.delete_backup                  (a deleted backup stays deleted)
+delete_key    the backup's key, if it has one       ``error_deleting``, a message
 finish        the row, its quota, the parent's      (point of no return)
               count
 ============  ====================================  ================================
@@ -32,6 +33,7 @@ from flows import messages
 from flows.backup.restore import require_in_this_store
 from flows.claims import Claim
 from flows.context import BackupContext
+from flows.encryption.backup_keys import DeleteBackupKey
 from flows.errors import DriverNotInitialized, InvalidBackup
 from flows.factories import registered
 from flows.lifecycle import Statuses, Step, cause_of
@@ -45,10 +47,17 @@ STATUSES = Statuses(
         DriverNotInitialized: BackupStatus.ERROR_DELETING,
         Exception: BackupStatus.ERROR,
     },
-    by_task={"check_alone": BackupStatus.AVAILABLE},
+    by_task={
+        "check_alone": BackupStatus.AVAILABLE,
+        "delete_key": BackupStatus.ERROR_DELETING,
+    },
 )
 
-_DETAILS = {"check_status": messages.BACKUP_STATE, "remove": messages.BACKUP_DELETE}
+_DETAILS = {
+    "check_status": messages.BACKUP_STATE,
+    "remove": messages.BACKUP_DELETE,
+    "delete_key": messages.BACKUP_DELETE,
+}
 _SILENT = ("check_alone",)
 """Steps that refuse a deletion before anything is done: without a message for the user."""
 
@@ -170,5 +179,6 @@ def flow() -> linear_flow.Flow:
         CheckNoDependents(),
         CheckDeleteStore(),
         RemoveBackup(),
+        DeleteBackupKey(),
         FinishDeleteBackup(),
     )

@@ -18,6 +18,7 @@ mark          ``deleting``; no other backup builds on   ``available``
               it even then
 remove        driver.delete_backup                      ``error``, a message: it may be
                                                         incomplete
+delete_key    the backup's key, if it has one           ``error_deleting``, a message
 finish        as of a deletion                          (point of no return)
 ============  ========================================  ================================
 
@@ -47,6 +48,7 @@ from flows.backup.delete import (
 from flows.backup.rewrites import RemoveFormer, Rewrite, StoreCopies, SwitchCopies
 from flows.claims import Claim
 from flows.context import BackupContext
+from flows.encryption.backup_keys import DeleteBackupKey
 from flows.errors import InvalidBackup
 from flows.factories import registered
 from flows.lifecycle import Statuses, Step, cause_of, reason
@@ -153,7 +155,7 @@ class RemoveUnneeded(RemoveBackup, task="remove"):
             return
         detail = messages.BACKUP_DELETE
         backup_source.write_message(ctx, backup, messages.DELETE_BACKUP, failure, detail)
-        backup_source.set_failed(ctx, backup, failure, delete.STATUSES)
+        backup_source.set_failed(ctx, backup, failure, delete.STATUSES, tasks=flow_failures)
 
 
 @registered
@@ -169,5 +171,6 @@ def flow() -> linear_flow.Flow:
         CheckNoDependents(),
         MarkDeleting(),
         RemoveUnneeded(),
+        DeleteBackupKey(),
         FinishDeleteBackup(),
     )

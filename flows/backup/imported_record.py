@@ -75,6 +75,8 @@ def columns(ctx: BackupContext, backup: Record, record: Mapping[str, Any]) -> di
     for name, check in _CHECKS.items():
         if name in record:
             found[name] = _checked(name, check, record[name])
+    if found.get("encryption_key_id") is not None:
+        _require_own_key(ctx, backup, found["encryption_key_id"])
     if found.get("volume_id") is None:
         found.pop("volume_id", None)
     of_volume = found.get("volume_id", backup.volume_id)
@@ -120,6 +122,14 @@ def _require_parent(ctx: BackupContext, backup: Record, parent_id: str, volume_i
     if not fits:
         text = "which is no available backup of its project and volume here; import it first"
         raise InvalidBackup(f"the record builds on backup {parent_id}, {text}")
+
+
+def _require_own_key(ctx: BackupContext, backup: Record, key_id: str) -> None:
+    """:raises InvalidBackup: the key is that of another resource, which would lose it."""
+    others = set(ctx.backups.naming_key(key_id)) - {f"backup {backup.id}"}
+    if others:
+        text = f"has the key {key_id} of {min(others)}"
+        raise InvalidBackup(f"the record of backup {backup.id} {text}")
 
 
 def _is_own_snapshot(

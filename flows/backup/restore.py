@@ -13,7 +13,11 @@ check_volume  the volume is ``restoring-backup`` or  (as begin)
 check_backup  the backup is ``restoring``            (volume and backup ``error``)
 check_store   the backup is in our store             (volume ``error``, backup
                                                      ``available``)
+clone_key     the backup's key for the volume; none  the clone is deleted
+              where the volume's has its bytes
 bring         attaches, driver.restore, detaches     remains of a kill are detached
+exchange_key  the volume has the clone; its former   (the row keeps its key)
+              key is deleted
 finish        volume ``available``, with             (point of no return)
               ``src_backup_id``; backup
               ``available``
@@ -41,12 +45,12 @@ from flows import messages
 from flows.backup import transfer_control
 from flows.claims import Claim
 from flows.context import BackupContext
+from flows.encryption.backup_keys import CloneVolumeKey, ExchangeKey
 from flows.engine import moved_data
 from flows.errors import (
     AttachFailed,
     BackupUnwanted,
     InvalidBackup,
-    InvalidInput,
     InvalidVolume,
     NotFound,
     ServiceError,
@@ -87,7 +91,9 @@ SOURCE_KEY = "src_backup_id"
 _DETAILS = {
     "check_volume": messages.VOLUME_STATE,
     "check_backup": messages.BACKUP_STATE,
+    "clone_key": messages.BACKUP_RESTORE,
     "bring": messages.BACKUP_RESTORE,
+    "exchange_key": messages.BACKUP_RESTORE,
 }
 _GONE = (VolumeStatus.DELETING, VolumeStatus.DELETED)
 _ELSEWHERE = {BackupStatus.DELETING, BackupStatus.DELETED, BackupStatus.CREATING}
@@ -203,8 +209,6 @@ class WriteVolume(Step, task="bring"):
     ) -> bool:
         backup, volume = ctx.backups.get(backup_id), ctx.volumes.get(volume_id)
         driver = ctx.driver_for(backup)
-        if backup.encryption_key_id:
-            raise InvalidInput(f"backup {backup_id} is encrypted: its key cannot be copied here")
         secure = _is_secure(ctx, volume)
         moved_data.begin((backup.size or 0) * units.Gi)
         pace = transfer_control.cancellable(ctx, backup_id, BACKUP.during)
@@ -274,7 +278,9 @@ def flow() -> linear_flow.Flow:
         CheckVolume(),
         CheckRestoredBackup(),
         CheckRestoreStore(),
+        CloneVolumeKey(),
         WriteVolume(),
+        ExchangeKey(),
         FinishRestoreBackup(),
     )
 

@@ -344,6 +344,9 @@ class BackupRecords(Protocol):
     def being_made_of(self, volume_id: str) -> list[str]:
         """Return the ids of the backups of a volume that are ``creating``."""
 
+    def naming_key(self, key_id: str) -> list[str]:
+        """Return the live volumes, snapshots and backups with a key: kind and id of each."""
+
 
 class MessageRecords(Protocol):
     """Rows of user messages (spec/volume-rpc §6)."""

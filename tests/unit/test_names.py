@@ -23,9 +23,9 @@ ALIASES = {
 
 _SUBJECTS = """
 attachment audit backends backup backup_source base chains cinder compat compute connection create
-db delete errors export group groups host image image_cache journal lifecycle manage migration
-monitoring operator_requests optional orphaned quota records remote_services replication service
-services slots snapshot volume volumes
+db delete encryption errors export group groups host image image_cache journal lifecycle manage
+migration monitoring operator_requests optional orphaned quota records remote_services replication
+service services slots snapshot volume volumes
 """
 SUBJECTS = frozenset(_SUBJECTS.split())
 """Names of several modules: one subject on several levels, one verb of several resources."""

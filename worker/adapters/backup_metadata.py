@@ -79,9 +79,28 @@ class VolumeMetadata:
         document = _parsed(json_metadata)
         base, *_others = [_part(document, name) for name in (_BASE, _USER, _IMAGE)]
         key = base.get("encryption_key_id")
-        if document["version"] >= 2 and key:
-            text = f"volume {volume_id}: the backup has an encryption key, which is not copied here"
-            raise EncryptedBackupOperationFailed(text)
+        if document["version"] < 2 or not key:
+            return
+        of_backup, mine = (
+            base.get("volume_type_id"),
+            self._records.volumes.get(volume_id).volume_type_id,
+        )
+        if of_backup != mine:
+            text = f"volume {volume_id} has the type {mine}, the encrypted backup {of_backup}"
+            raise EncryptedBackupOperationFailed(f"{text}: restore it to a volume of its type")
+        self._note_key(volume_id, str(key))
+
+    def _note_key(self, volume_id: str, key_id: str) -> None:
+        """Give a backup without a key of its own that of its metadata, as Cinder does.
+
+        Such a backup is older than the column of its key.
+        """
+        restoring = self._records.backups.list(
+            restore_volume_id=volume_id, status=BackupStatus.RESTORING
+        )
+        for backup in restoring:
+            if not backup.encryption_key_id:
+                self._records.backups.update(backup.id, encryption_key_id=key_id)
 
     def put(self, volume_id: str, json_metadata: str) -> None:
         """Restore the fields that the version of the metadata includes."""

@@ -97,7 +97,8 @@ class TestCreate:
         volume = scripted.existing(encryption_key_id=str(uuid.uuid4()))
         backup = scripted.begin(volume)
         row = scripted.wait_status(backup, "error")
-        assert row is not None and "is encrypted" in row.fail_reason
+        assert row is not None and "no account for the key manager" in row.fail_reason
+        assert scripted.told(backup) == ["013_001"]
         assert scripted.states(volume) == ("available", "error_backing-up")
 
     @pytest.mark.parametrize("plan", failing("create_cloned_volume"))

@@ -22,7 +22,7 @@ class Vault(ThreadingHTTPServer):
         self.secrets: dict[str, dict[str, Any]] = {}
         self.logins = 0
         self.answers: list[int] = []
-        """Statuses of the next answers, in place of what was asked; 0 for the right one."""
+        """Statuses of the next answers, 0 for the usual one."""
         threading.Thread(
             target=self.serve_forever, args=(_POLL,), name="vault", daemon=True
         ).start()

@@ -80,7 +80,7 @@ class KeyManager:
     def delete(self, request: Request, key_id: str) -> None:
         """Delete a key; absence is success."""
         manager, _ = self._parts()
-        # As in Cinder, the account may delete what the user may not.
+        # As in Cinder, the account deletes keys that the user has no right to.
         refusals = (CredentialExpired, CredentialForbidden)
         try:
             self._ask(request, lambda one: manager.delete(one, key_id), key_id, refusals)

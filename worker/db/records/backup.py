@@ -60,6 +60,19 @@ _UNSETTLED = (
     )
     .order_by(_T.c.created_at, _T.c.id)
 )
+_NAMING = sa.union_all(
+    *(
+        sa.select(sa.literal(kind).label("kind"), table.c.id.label("id")).where(
+            table.c.encryption_key_id == sa.bindparam("key"), table.c.deleted == sa.false()
+        )
+        for kind, table in (
+            ("volume", models.volumes),
+            ("snapshot", models.snapshots),
+            ("backup", _T),
+        )
+    )
+)
+_KEY = sa.select(_NAMING.subquery())
 _COUNT = sa.func.coalesce(_T.c.num_dependent_backups, 0)
 
 
@@ -194,6 +207,10 @@ class Backups:
     def being_made_of(self, volume_id: str) -> list[str]:
         """Return the ids of the backups of a volume that are ``creating``."""
         return [row.id for row in self._db.rows(_BEING_MADE, {"which": volume_id})]
+
+    def naming_key(self, key_id: str) -> list[str]:
+        """Return the live rows with a key, volumes first, as ``volume 6f1c...``."""
+        return [f"{row.kind} {row.id}" for row in self._db.rows(_KEY, {"key": key_id})]
 
     def unsettled(self, host: str) -> list[Record]:
         """Return the live backups of a host that something is to become of.

@@ -31,6 +31,11 @@ _READS = (
     "every",
     "run",
     "fills_image_cache",
+    "passphrase",
+    "naming_key",
+    "find",
+    "dependants",
+    "being_made_of",
 )
 
 

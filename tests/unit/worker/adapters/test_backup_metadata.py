@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import uuid
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +122,46 @@ class TestCheck:
         with pytest.raises(BackupDriverException, match="is damaged"):
             VolumeMetadata(records).check("v", text)
 
-    def test_a_key(self, records: Records) -> None:
-        text = json.dumps({"version": 2, "volume-base-metadata": {"encryption_key_id": "k"}})
-        with pytest.raises(EncryptedBackupOperationFailed):
-            VolumeMetadata(records).check("v", text)
+    @pytest.mark.parametrize(
+        ("key", "version", "mine", "fits"),
+        [
+            ("k", 2, "t1", True),
+            ("k", 2, "t2", False),
+            ("k", 1, "t2", True),
+            (None, 2, "t2", True),
+        ],
+    )
+    def test_an_encrypted_backup_fits_volumes_of_its_type(
+        self, records: Records, key: str | None, version: int, mine: str, fits: bool
+    ) -> None:
+        base = {"encryption_key_id": key, "volume_type_id": "t1"}
+        text = json.dumps({"version": version, "volume-base-metadata": base})
+        target = volume(records, volume_type_id=mine)
+        with (
+            nullcontext()
+            if fits
+            else pytest.raises(
+                EncryptedBackupOperationFailed,
+                match=f"has the type {mine}, the encrypted backup t1",
+            )
+        ):
+            VolumeMetadata(records).check(target, text)
+
+    @pytest.mark.parametrize("own", [None, "own"])
+    def test_a_backup_without_a_key_gets_that_of_its_metadata(
+        self, records: Records, own: str | None
+    ) -> None:
+        target = volume(records)
+        rows = {"status": "restoring", "volume_id": target, "size": 1}
+        rows |= {"project_id": "p", "user_id": "u", "host": "h"}
+        backup = records.backups.create(
+            **rows, id=str(uuid.uuid4()), restore_volume_id=target, encryption_key_id=own
+        )
+        other = records.backups.create(**rows, id=str(uuid.uuid4()))
+        base = {"encryption_key_id": "k"}
+        base["volume_type_id"] = records.volumes.get(target).volume_type_id
+        VolumeMetadata(records).check(
+            target, json.dumps({"version": 2, "volume-base-metadata": base})
+        )
+        assert records.backups.get(backup.id).encryption_key_id == (own or "k")
+        assert records.backups.get(other.id).encryption_key_id is None
