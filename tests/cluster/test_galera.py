@@ -50,7 +50,7 @@ def galera(network: Network) -> Iterator[Galera]:
 
 
 def test_an_owner_that_writes_always_is_succeeded_on_another_node(galera: Galera) -> None:
-    """Each commit of the owner ends what the adopter's node has not committed yet."""
+    """Each commit of the owner ends the open transaction of the adopter on its node."""
     url = galera.database()
     victim, adopter = Journal(url), Journal(galera.on_node(url, 1))
     victim.upgrade()
