@@ -7,6 +7,7 @@ import importlib.util
 import itertools
 import os
 import random
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +52,8 @@ def conf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             patch.setenv(name, value)
         patch.syspath_prepend(place.environment["BINDING"])
         patch.setenv("PYTHONPATH", place.environment["BINDING"], prepend=os.pathsep)
+        # Another test may have had it imported without the bindings.
+        patch.delitem(sys.modules, "os_brick.initiator.linuxrbd", raising=False)
         yield place.options["rbd_ceph_conf"]
 
 
@@ -162,8 +165,7 @@ class Cluster:
 
     @contextmanager
     def _handle(self, name: str) -> Iterator[Any]:
-        from os_brick.initiator import linuxrbd
-
+        linuxrbd = importlib.import_module("os_brick.initiator.linuxrbd")
         client = linuxrbd.RBDClient("admin", "volumes", conffile=self.conf)
         volume = linuxrbd.RBDVolume(client, name)
         known = linuxrbd.RBDImageMetadata(volume, "volumes", "admin", self.conf)
