@@ -12,6 +12,9 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from drivers.blockio import BlockFile, Extent
 from drivers.encryption.luks_header import LuksHeader
 
+_NUMBERS = {"aes-xts-plain64": 1 << 64, "aes-xts-plain": 1 << 32}
+"""Numbers of sectors by the cipher: the next one is 0 again."""
+
 
 class EncryptedFile(BlockFile):
     """The data behind a header of LUKS, with AES-XTS by the number of each sector.
@@ -24,6 +27,7 @@ class EncryptedFile(BlockFile):
         self._algorithm = algorithms.AES(header.data_key)
         # LUKS counts sectors of 512 bytes, whatever length is encrypted together.
         self._step = header.sector // 512
+        self._numbers = _NUMBERS[header.cipher]
         self._writing = threading.Lock()
         self.name = volume.name
         self.size = size - header.length - (size - header.length) % header.sector
@@ -63,8 +67,16 @@ class EncryptedFile(BlockFile):
         self.zero(offset, length)
 
     def erase(self, offset: int, length: int) -> None:
-        """Write plain zeros, without using space where that is possible: they read as noise."""
-        self._volume.clear(self._begin + offset, length)
+        """Write plain zeros, without using space where that is possible: they read as noise.
+
+        Only over whole sectors: the rest of a sector may have data, which is read with it.
+        """
+        end = offset + length
+        first = min(end, offset + -offset % self._sector)
+        last = max(first, end - end % self._sector)
+        self.zero(offset, first - offset)
+        self._volume.clear(self._begin + first, last - first)
+        self.zero(last, end - last)
 
     def discard(self) -> bool:
         """Return that nothing reads as zeros."""
@@ -87,7 +99,8 @@ class EncryptedFile(BlockFile):
         made: list[Any] = []
         number = offset // self._sector * self._step
         for at in range(0, len(data), self._sector):
-            cipher = Cipher(self._algorithm, modes.XTS(number.to_bytes(16, "little")))
+            tweak = (number % self._numbers).to_bytes(16, "little")
+            cipher = Cipher(self._algorithm, modes.XTS(tweak))
             one = cipher.encryptor() if encrypt else cipher.decryptor()
             made.append(one.update(data[at : at + self._sector]))
             number += self._step

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from drivers.blockio import BlockFile
 from drivers.encryption import luks_header
-from drivers.encryption.luks_format import LuksFormat
+from drivers.encryption.luks_format import CIPHERS, LuksFormat
 from drivers.encryption.luks_header import LuksHeader
 from drivers.interface.errors import VolumeBackendAPIException
 
@@ -17,7 +17,8 @@ from drivers.interface.errors import VolumeBackendAPIException
 def new(file: BinaryIO, wanted: LuksFormat, passphrase: bytes, size: int, path: Path) -> BlockFile:
     """Put a header of LUKS before the data of a volume; return the data.
 
-    Old data reads as noise. The sectors that are not written keep their bytes.
+    Old data reads as noise. The sectors that are not written keep their bytes, but for those of a
+    device behind the end of the volume.
 
     :param file: the volume, open for reading and writing.
     :param size: of the volume, in bytes.
@@ -26,8 +27,10 @@ def new(file: BinaryIO, wanted: LuksFormat, passphrase: bytes, size: int, path: 
     """
     header = luks_header.new(wanted, passphrase, size, path)
     volume = BlockFile(file)
+    data = _data(volume, header, size)
     volume.write(0, header.data)
-    return _data(volume, header, size)
+    volume.clear(size, max(0, volume.size - size))
+    return data
 
 
 def existing(file: BinaryIO, passphrase: bytes, size: int, path: Path) -> BlockFile:
@@ -43,6 +46,9 @@ def existing(file: BinaryIO, passphrase: bytes, size: int, path: Path) -> BlockF
 
 def _data(volume: BlockFile, header: LuksHeader, size: int) -> BlockFile:
     """Return the data; the library for it is optional, and takes memory."""
+    if header.cipher not in CIPHERS:
+        text = f"the data is encrypted with {header.cipher:.100}, not with {CIPHERS[0]}"
+        raise VolumeBackendAPIException(text)
     try:
         module = importlib.import_module("drivers.encryption.encrypted_file")
     except ImportError as error:

@@ -27,7 +27,7 @@ _PLAIN = (
 )
 """Providers with which the data is as it is."""
 
-_CIPHERS = ("aes-xts-plain64", "aes-xts-plain")
+CIPHERS = ("aes-xts-plain64", "aes-xts-plain")
 _KEY_BITS = (256, 512)
 
 _HEADERS = {1: 2 * units.Mi, 2: 16 * units.Mi}
@@ -79,7 +79,7 @@ def format_of(row: Mapping[str, Any], type_name: str) -> LuksFormat | None:
     if version is None:
         text = f"has the encryption provider {provider!r:.100}; luks and luks2 can be written here"
         raise VolumeDriverException(f"volume type {type_name} {text}")
-    if cipher not in _CIPHERS or key_size not in _KEY_BITS:
+    if cipher not in CIPHERS or key_size not in _KEY_BITS:
         text = f"has the cipher {cipher!r:.100} with {key_size!r:.20} bits; "
         text += "aes-xts-plain64 with 256 or 512 can be written here"
         raise VolumeDriverException(f"volume type {type_name} {text}")

@@ -78,12 +78,17 @@ def require_fits(ctx: ImageContext, image: Image, volume: Record) -> None:
 
 def disk_gib(image: Image) -> int | None:
     """Return the size of the disk in an image, in GiB; None where the service does not know it."""
+    return -(-(disk_size(image) or 0) // units.Gi) or None
+
+
+def disk_size(image: Image) -> int | None:
+    """Return the same in bytes."""
     if is_packed(image):
         return None
     size = _whole(image, "virtual_size")
     if not size and image.get("disk_format") in _AS_IT_IS:
         size = _whole(image, "size")
-    return -(-size // units.Gi) or None
+    return size or None
 
 
 def is_packed(image: Image) -> bool:

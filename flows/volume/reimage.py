@@ -38,7 +38,7 @@ from flows.lifecycle import Statuses, Step, was_interrupted
 from flows.statuses import SnapshotStatus, VolumeStatus
 from flows.volume import lifecycle
 from flows.volume.connections.instance_events import NotifyReimaged
-from flows.volume.data import data_copy, image_copy
+from flows.volume.data import data_copy, encrypted_image, image_copy
 from flows.volume.data.image_copy import record
 from flows.volume.lifecycle import set_failed, set_finished
 
@@ -86,6 +86,7 @@ class WriteImage(Step, task="write"):
         else:
             image = facts.show(ctx, require_image(image_meta)["id"])
             facts.require_fits(ctx, image, volume)
+            encrypted_image.require_its_key(ctx, volume, image)
             check = signatures.check(ctx, image)
             if ctx.resumed:
                 ctx.driver.clear_download(ctx.request, volume)
@@ -140,4 +141,5 @@ def _source(ctx: ImageContext, snapshot_id: str, volume: Record) -> Record:
     if (snapshot.volume_size or 0) > volume.size:
         text = f"has {snapshot.volume_size} GiB, volume {volume.id} only {volume.size}"
         raise InvalidSnapshot(f"snapshot {snapshot_id} {text}")
+    encrypted_image.require_like(ctx, volume, snapshot)
     return snapshot

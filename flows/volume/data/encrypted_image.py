@@ -26,7 +26,8 @@ from drivers.interface.errors import ImageCopyFailure, ImageUnacceptable, Volume
 from drivers.interface.image import ENCRYPTION_KEY, Image
 from drivers.interface.records import Record
 from flows.context import ImageContext
-from flows.errors import KeyManagerError
+from flows.errors import InvalidSnapshot, KeyManagerError
+from flows.image import facts
 
 _FOREIGN_KEY = "os_encrypt_key_id"
 """The same of images that other services have encrypted, in ways that are not known here."""
@@ -35,15 +36,59 @@ _FOREIGN_KEY = "os_encrypt_key_id"
 def room(ctx: ImageContext, volume: Record, image: Image) -> int:
     """Return the bytes that a volume has for the disk in an image.
 
-    :raises ImageUnacceptable: the image cannot be written into this volume by anything.
+    :raises ImageUnacceptable: the image cannot be written into this volume by anything, or its disk
+        is known to be larger.
     """
-    size = int(volume.size) * units.Gi
+    header = 0
     if (row := _encryption(ctx, volume, image)) is not None:
         # A driver that writes images by itself may know other formats.
         with contextlib.suppress(VolumeDriverException):
             wanted = luks_format.format_of(row, _type(volume))
-            return size - (wanted.header_length if wanted else 0)
-    return size
+            header = wanted.header_length if wanted else 0
+    found = int(volume.size) * units.Gi - header
+    if header and (disk := facts.disk_size(image) or 0) > found:
+        text = f"needs {disk} bytes, volume {volume.id} has {found} behind the header of LUKS"
+        raise ImageUnacceptable(f"image {image['id']} {text}")
+    return found
+
+
+def require_its_key(ctx: ImageContext, volume: Record, image: Image) -> None:
+    """Refuse an encrypted image for a volume that was there, and whose key does not open it.
+
+    Cinder's API gives a new volume a copy of the image's key, and nobody does so for one that is
+    written again.
+
+    :raises ImageUnacceptable: the keys differ.
+    :raises ImageCopyFailure: one of them cannot be read.
+    """
+    wanted = (image.get("properties") or {}).get(ENCRYPTION_KEY)
+    if not wanted or not volume.encryption_key_id or wanted == volume.encryption_key_id:
+        return
+    try:
+        found = [
+            ctx.keys.passphrase(ctx.request, one) for one in (volume.encryption_key_id, wanted)
+        ]
+    except KeyManagerError as error:
+        text = f"its key or that of volume {volume.id} cannot be read: {error}"
+        raise ImageCopyFailure(f"image {image['id']}: {text}") from error
+    if found[0] != found[1]:
+        text = f"is encrypted with another key than that of volume {volume.id}"
+        raise ImageUnacceptable(f"image {image['id']} {text}, which could not be read")
+
+
+def require_like(ctx: ImageContext, volume: Record, snapshot: Record) -> None:
+    """Refuse a snapshot of another volume, whose data could not be read in this one.
+
+    :raises InvalidSnapshot: one of both has no key, or their types encrypt in other ways.
+    """
+    if snapshot.volume_id == volume.id:
+        return
+    types = (snapshot.volume_type_id, volume.volume_type_id)
+    keys = (bool(snapshot.encryption_key_id), bool(volume.encryption_key_id))
+    differ = keys[0] and types[0] != types[1] and _row(ctx, types[0]) != _row(ctx, types[1])
+    if keys[0] != keys[1] or differ:
+        text = f"is not encrypted as volume {volume.id} is"
+        raise InvalidSnapshot(f"snapshot {snapshot.id} of volume {snapshot.volume_id} {text}")
 
 
 def target(ctx: ImageContext, volume: Record, image: Image, file: BinaryIO) -> BinaryIO | BlockFile:
@@ -94,6 +139,10 @@ def _encryption(ctx: ImageContext, volume: Record, image: Image) -> Mapping[str,
         text = f"volume {volume.id} has a key, and its type {_type(volume)} is not encrypted"
         raise ImageUnacceptable(f"image {image['id']}: {text}: its data would be written plain")
     return row
+
+
+def _row(ctx: ImageContext, type_id: str | None) -> dict[str, Any]:
+    return dict(ctx.types.encryption(type_id) or {})
 
 
 def _type(volume: Record) -> str:

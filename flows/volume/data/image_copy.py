@@ -133,6 +133,7 @@ def record(
 def _copied(
     ctx: ImageContext, volume: Record, image: Image, check: SignatureCheck | None, sparse: bool
 ) -> Any:
+    encrypted_image.room(ctx, volume, image)  # drivers that write images do not look at this
     copy, service = ctx.driver.copy_image_to_volume, ctx.images.for_driver(check)
     sparse = sparse and ctx.backend.stats().get(ZEROED) is True
     options = (

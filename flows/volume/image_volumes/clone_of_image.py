@@ -25,6 +25,7 @@ from flows.driver_calls import driver_contract
 from flows.errors import DriverReturnedRubbish, NotFound, Unavailable
 from flows.image import facts, signatures
 from flows.statuses import VolumeStatus
+from flows.volume.data import encrypted_image
 from flows.volume.image_cache.cache_entries import CachePool
 
 LOG = logging.getLogger(__name__)
@@ -43,8 +44,10 @@ def clone(ctx: ImageCloneContext, volume: Record, image: Image) -> tuple[str, An
 
     :returns: the method of the driver that made it, and its answer; None where the data has to be
         copied: then nothing is left, and the log has the reason.
-    :raises ImageError: the data must not be copied, as its signature cannot be verified.
+    :raises ImageError: the data must not be copied, as its signature cannot be verified, or as it
+        cannot be read in this volume.
     """
+    encrypted_image.room(ctx, volume, image)  # refuses what could not be read
     locations: Locations = None, None
     if not (volume.encryption_key_id or facts.is_packed(image)):
         locations = ctx.images.service.get_location(ctx.request, image["id"]) or locations

@@ -8,6 +8,7 @@ import random
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +20,9 @@ from drivers.encryption import encrypted_volume, luks_header
 from drivers.encryption.encrypted_file import EncryptedFile
 from drivers.encryption.luks_format import LuksFormat
 from drivers.encryption.luks_header import LuksHeader, WrongPassphrase
+from drivers.image.sink import stream
 from drivers.interface.errors import VolumeBackendAPIException
+from drivers.interface.pace import Pace
 from tests.conformance.places import require_programs
 
 PASSPHRASE = b"0123456789abcdef" * 4
@@ -85,11 +88,52 @@ def test_erased_data_is_noise_and_uses_no_space(tmp_path: Path) -> None:
     header = LuksHeader(bytes(8192), "aes-xts-plain64", 512, random.Random(1).randbytes(32))
     with volume(tmp_path, b"old data" * 100_000) as file:
         data = EncryptedFile(BlockFile(file), header, SIZE)
-        data.erase(0, 600_000)
+        data.erase(0, 614_400)
         file.seek(8192)
-        assert file.read(600_000) == bytes(600_000) and data.read(0, 512) != bytes(512)
+        assert file.read(614_400) == bytes(614_400) and data.read(0, 512) != bytes(512)
         assert data.discard() is False and [*data.data_extents(0, 9)] == [(0, 9)]
         assert data.path(write=True) is None
+
+
+@pytest.mark.parametrize("sector", [512, 4096])
+@pytest.mark.parametrize("length", [1, 15, 1001, 4096, 5000])
+def test_an_image_of_any_length_is_whole_after_old_data_is_erased(
+    tmp_path: Path, sector: int, length: int
+) -> None:
+    image = random.Random(4).randbytes(length)
+    header = LuksHeader(bytes(8192), "aes-xts-plain64", sector, random.Random(1).randbytes(32))
+    with volume(tmp_path, b"old data" * 100_000, units.Mi) as file:
+        data = EncryptedFile(BlockFile(file), header, units.Mi)
+        stream(iter([image]), data, data.size, Pace())
+        assert data.read(0, length) == image
+        data.erase(length, 2 * sector + 1)
+        assert data.read(0, length) == image
+        file.seek(8192)
+        assert b"old data" not in file.read()
+
+
+def test_only_erased_bytes_are_lost(tmp_path: Path) -> None:
+    some = random.Random(5).randbytes(40_960)
+    header = LuksHeader(bytes(8192), "aes-xts-plain64", 4096, random.Random(1).randbytes(32))
+    with volume(tmp_path) as file:
+        data = EncryptedFile(BlockFile(file), header, SIZE)
+        for begin, end in ((5, 10), (4090, 4100), (7, 9001), (4096, 12_288)):
+            data.write(0, some)
+            data.erase(begin, end - begin)
+            assert data.read(0, begin) == some[:begin]
+            assert data.read(end, len(some) - end) == some[end:]
+
+
+@pytest.mark.parametrize(("cipher", "number"), [("plain64", 1 << 32), ("plain", 0)])
+def test_sectors_behind_two_tebibytes(cipher: str, number: int) -> None:
+    """The number has 32 bits for ``plain``, as in the kernel."""
+    key, plain, written = random.Random(2).randbytes(64), bytes(512), []
+    behind: Any = SimpleNamespace(name="v", write=lambda _offset, data: written.append(data))
+    header = LuksHeader(bytes(8192), f"aes-xts-{cipher}", 512, key)
+    EncryptedFile(behind, header, 4 << 40).write(512 << 32, plain)
+    tweak = number.to_bytes(16, "little")
+
+    assert Cipher(algorithms.AES(key), modes.XTS(tweak)).decryptor().update(written[0]) == plain
 
 
 @pytest.mark.parametrize("wanted", [LUKS1, LUKS2], ids=["luks1", "luks2"])
@@ -109,6 +153,15 @@ class TestHeaders:
             file.seek(0)
             assert PATTERN not in file.read()[wanted.header_length :][:40_000]
         assert not scratch.exists()
+
+    def test_a_device_is_longer_than_its_volume(
+        self, tmp_path: Path, scratch: Path, wanted: LuksFormat
+    ) -> None:
+        require_programs("cryptsetup")
+        with volume(tmp_path, b"old data" * (SIZE // 8 + 1000), SIZE + 8000) as file:
+            encrypted_volume.new(file, wanted, PASSPHRASE, SIZE, scratch)
+            file.seek(SIZE)
+            assert file.read() == bytes(8000)
 
     def test_it_is_as_the_type_says(
         self, tmp_path: Path, scratch: Path, wanted: LuksFormat
@@ -151,6 +204,16 @@ def test_data_that_qemu_reads(tmp_path: Path, scratch: Path) -> None:
 def test_a_plain_volume_has_no_header(tmp_path: Path, scratch: Path) -> None:
     no_header = pytest.raises(VolumeBackendAPIException, match="no header of LUKS")
     with volume(tmp_path, b"plain") as file, no_header:
+        encrypted_volume.existing(file, PASSPHRASE, SIZE, scratch)
+
+
+def test_data_of_another_cipher_is_not_read_as_noise(
+    tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = LuksHeader(luks_header.MAGIC, "aes-cbc-essiv:sha256", 512, bytes(32))
+    monkeypatch.setattr(luks_header, "read", lambda *_given: header)
+    refused = pytest.raises(VolumeBackendAPIException, match="encrypted with aes-cbc-essiv")
+    with volume(tmp_path) as file, refused:
         encrypted_volume.existing(file, PASSPHRASE, SIZE, scratch)
 
 

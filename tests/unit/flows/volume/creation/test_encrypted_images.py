@@ -97,6 +97,31 @@ def test_what_nothing_could_read_is_refused_before_the_volume_exists(
     assert world.driver.called("create_volume") == []
 
 
+@pytest.mark.parametrize("properties", [OF_IMAGE, {"os_encrypt_key_id": "k"}])
+def test_no_driver_clones_what_nothing_could_read(
+    world: World, keys: Keys, properties: Any
+) -> None:
+    world.images.service.images["i1"]["properties"] = properties
+    world.driver.plan["clone_image"] = ({}, True)
+    world.add_volume(status="creating", made=False)
+    args = {"volume_id": "v1", "image_id": "i1", "request_spec": {"image_id": "i1"}}
+    args |= {"filter_properties": {"retry": {"num_attempts": 1}}, "allow_reschedule": True}
+    outcome = world.run(create_from_image.flow, **args)
+
+    assert outcome.failure.check(ImageUnacceptable)
+    assert world.volume()["status"] == "error" and world.driver.called("clone_image") == []
+
+
+@pytest.mark.parametrize(("disk", "fits"), [(units.Gi - 2 * units.Mi, True), (units.Gi, False)])
+def test_a_raw_image_leaves_room_for_the_header(
+    world: World, keys: Keys, disk: int, fits: bool
+) -> None:
+    outcome = create(world, "key-of-volume", LUKS, disk_format="raw", size=disk)
+
+    assert (outcome.failure is None) is fits
+    assert bool(world.driver.called("create_volume")) is fits
+
+
 def test_a_format_that_cannot_be_written_here(world: World, keys: Keys) -> None:
     outcome = create(world, "key-of-volume", {**LUKS, "provider": "plain"})
 
