@@ -120,6 +120,7 @@ def test_qemu_img_ends_with_a_worker_that_is_killed(tmp_path: Path) -> None:
 
 STARTS = {
     "drivers/bound_programs.py": "asks setpriv for its options",
+    "drivers/encryption/luks_header.py": "bound",
     "drivers/image/qemu_img.py": "bound",
     "drivers/backup/stores/nfs_mount.py": "bound, unless by a helper with more rights",
     "drivers/export/launcher.py": "serves a volume beyond the life of the worker",

@@ -25,7 +25,7 @@ FAMILIES = [
     context.GroupContext,
     context.HostContext,
 ]
-MOST = 29
+MOST = 30
 """Fields of the widest context of a family."""
 
 

@@ -173,6 +173,7 @@ RECORDS = {
 VALUES = {
     *("request", "resumed", "stopping", "progress", "waiting", "key", "claim", "options"),
     *("progress_every", "copy_reports", "abandoned", "deferrals", "locks"),
+    "repeated",
 }
 """Fields that are no clients; ``locks`` leave the limiter by themselves."""
 
