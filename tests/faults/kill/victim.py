@@ -166,11 +166,11 @@ def watch_message_and_journal() -> None:
         raise JournalError("they are accepted one by one, so that each passes its points")
 
     def take(original: Any, self: Any, casts: Any) -> None:
-        for cast, operation in casts:
-            acknowledge = cast.acknowledge
-            while not hasattr(acknowledge, "__self__"):  # the markers have wrapped the message
-                acknowledge = inspect.getclosurevars(acknowledge).nonlocals["message"].acknowledge
-            taken[acknowledge.__self__] = operation.resource[1]
+        for one in casts:
+            acknowledge = one.cast.acknowledge
+            while not hasattr(acknowledge, "__self__"):  # the markers have wrapped the cast
+                acknowledge = inspect.getclosurevars(acknowledge).nonlocals["cast"].acknowledge
+            taken[acknowledge.__self__] = one.operation.resource[1]
         original(self, casts)
 
     def acknowledge(original: Any, self: compat.Delivery) -> None:
