@@ -7,7 +7,7 @@ service that asks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -69,6 +69,22 @@ def address(session: Any, **place: str) -> str:
         return str(session.get_endpoint(skip_discovery=True, **place))
     except library().exceptions.CatalogException as error:
         raise LookupError(f"the catalogue of Keystone has none: {error}") from error
+
+
+def services_in(catalog: Any, kind: str) -> list[list[Mapping[str, Any]]]:
+    """Return the endpoints of each service of a type in the catalogue of a request, in its order.
+
+    :param catalog: a part of a message, so that it may be anything.
+    :param kind: the type of the service, such as ``object-store``.
+    """
+    services = [one for one in _mappings(catalog) if one.get("type") == kind]
+    return [_mappings(one.get("endpoints")) for one in services]
+
+
+def _mappings(found: Any) -> list[Mapping[str, Any]]:
+    if not isinstance(found, list | tuple):
+        return []
+    return [one for one in found if isinstance(one, Mapping)]
 
 
 def library() -> Any:

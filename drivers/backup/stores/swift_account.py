@@ -7,7 +7,6 @@ The token lives as long as the request is in memory: a journal, a row or a log n
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -125,8 +124,7 @@ def catalog_entry(configuration: Any) -> tuple[str, str]:
 def _in_catalog(configuration: Any, catalog: Any) -> str:
     """Return the address in a catalogue: of the first service of the type, in the region."""
     kind, key = catalog_entry(configuration)
-    entries = [one for one in _mappings(catalog) if one.get("type") == kind]
-    endpoints = _mappings(entries[0].get("endpoints")) if entries else []
+    endpoints = next(iter(keystone.services_in(catalog, kind)), [])
     region = configuration.backup_swift_region_name
     inside = [one for one in endpoints if region and one.get("region") == region]
     address = next((one.get(key) for one in (*inside, *endpoints)), None)
@@ -134,13 +132,6 @@ def _in_catalog(configuration: Any, catalog: Any) -> str:
         text = f"the catalogue of the request has no {key} of a service {kind}"
         raise BackupDriverException(f"{text}: set backup_swift_url, or swift_catalog_info")
     return address
-
-
-def _mappings(found: Any) -> Sequence[Mapping[str, Any]]:
-    """Return the mappings of a list; a catalogue is a part of a message, so it may be anything."""
-    if not isinstance(found, list | tuple):
-        return ()
-    return [one for one in found if isinstance(one, Mapping)]
 
 
 def _checked(url: str, source: str) -> str:

@@ -7,8 +7,9 @@ After a restart, the account asks.
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,7 @@ from drivers import keystone
 from drivers.encryption import barbican
 from flows.errors import KeyManagerError
 
-_KINDS = ("key-manager",)
+_KIND = "key-manager"
 _URL = {"public": "publicURL", "internal": "internalURL", "admin": "adminURL"}
 
 NO_ACCOUNT = (
@@ -96,16 +97,14 @@ class Credentials:
         """Return the address in the catalogue of a request, which is a part of a message."""
         options = self._conf.barbican
         key = _URL[options.barbican_endpoint_type]
-        for entry in _mappings(getattr(request, "service_catalog", None)):
-            if entry.get("type") not in _KINDS:
+        region = options.barbican_region_name
+        services = keystone.services_in(getattr(request, "service_catalog", None), _KIND)
+        for endpoint in itertools.chain.from_iterable(services):
+            if region and endpoint.get("region") != region:
                 continue
-            for endpoint in _mappings(entry.get("endpoints")):
-                region = options.barbican_region_name
-                if region and endpoint.get("region") != region:
-                    continue
-                address = endpoint.get(key)
-                if isinstance(address, str) and address.startswith(("http://", "https://")):
-                    return address
+            address = endpoint.get(key)
+            if isinstance(address, str) and address.startswith(("http://", "https://")):
+                return address
         return None
 
     def _account_of_the_service(self) -> barbican.Account | None:
@@ -129,10 +128,3 @@ class Credentials:
                 loading = keystone.library().loading
                 self._service = loading.load_auth_from_conf_options(self._conf, section)
             return self._service
-
-
-def _mappings(found: Any) -> list[Mapping[str, Any]]:
-    """Return the mappings of a list; a catalogue is a part of a message, so it may be anything."""
-    if not isinstance(found, list | tuple):
-        return []
-    return [one for one in found if isinstance(one, Mapping)]
