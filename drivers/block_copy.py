@@ -7,7 +7,7 @@ behind the data reads as zeros afterwards, or old data would be readable.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from oslo_utils import units
 
@@ -63,16 +63,19 @@ def clear_from(begin: int, target: BlockFile, pace: Pace) -> None:
 
 def erase_from(begin: int, target: BlockFile, pace: Pace) -> None:
     """Make all old data behind an offset unreadable, up to the end of the device."""
-    for at in range(begin, target.size, _CLEARED_TOGETHER):
-        with pace.waiting():
-            target.erase(at, min(_CLEARED_TOGETHER, target.size - at))
+    _in_parts(begin, target.size, pace, target.erase)
 
 
 def clear(begin: int, end: int, target: BlockFile, pace: Pace) -> None:
     """Make a range read as zeros."""
+    _in_parts(begin, end, pace, target.clear)
+
+
+def _in_parts(begin: int, end: int, pace: Pace, work: Callable[[int, int], None]) -> None:
+    """Do work on parts of a range, each by its offset and length."""
     for at in range(begin, end, _CLEARED_TOGETHER):
         with pace.waiting():
-            target.clear(at, min(_CLEARED_TOGETHER, end - at))
+            work(at, min(_CLEARED_TOGETHER, end - at))
 
 
 def _read(source: BlockFile, at: int, length: int) -> bytes:

@@ -33,7 +33,7 @@ WRONG_PASSPHRASE = 2
 """The exit status of cryptsetup for it."""
 
 _TIMEOUT = 120
-"""Seconds for one command: a passphrase takes two of a free processor."""
+"""Seconds for one command, which takes a fraction of one on a free processor."""
 
 _OFFSET = re.compile(r"(?:Payload offset:\s+(\d+)|^\s+offset: (\d+) \[bytes\])", re.MULTILINE)
 _SECTOR = re.compile(r"^\s+sector: (\d+) \[bytes\]", re.MULTILINE)

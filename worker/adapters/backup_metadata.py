@@ -81,10 +81,8 @@ class VolumeMetadata:
         key = base.get("encryption_key_id")
         if document["version"] < 2 or not key:
             return
-        of_backup, mine = (
-            base.get("volume_type_id"),
-            self._records.volumes.get(volume_id).volume_type_id,
-        )
+        of_backup = base.get("volume_type_id")
+        mine = self._records.volumes.get(volume_id).volume_type_id
         if of_backup != mine:
             text = f"volume {volume_id} has the type {mine}, the encrypted backup {of_backup}"
             raise EncryptedBackupOperationFailed(f"{text}: restore it to a volume of its type")

@@ -55,8 +55,8 @@ def room(ctx: ImageContext, volume: Record, image: Image) -> int:
 def require_its_key(ctx: ImageContext, volume: Record, image: Image) -> None:
     """Refuse an encrypted image for a volume that was there, and whose key does not open it.
 
-    Cinder's API gives a new volume a copy of the image's key, and nobody does so for one that is
-    written again.
+    Cinder's API gives a new volume a copy of the image's key, and none to one that is written
+    again.
 
     :raises ImageUnacceptable: the keys differ.
     :raises ImageCopyFailure: one of them cannot be read.
