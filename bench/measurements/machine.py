@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
@@ -24,14 +25,27 @@ class Program:
 
     :param argv: the command, without its configuration.
     :param ready: the log line of each process that begins to consume.
+    :param env: variables that it has beside those of this process.
     """
 
     argv: Sequence[str]
     ready: bytes
-    env: Mapping[str, str] | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
-HOLDFAST = Program([sys.executable, "-m", "worker.cmd.volume"], b"takes operations for")
+def _environment_of_the_unit() -> dict[str, str]:
+    """Return the variables that the systemd unit of the volume service sets."""
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.read(ROOT / "etc/systemd/holdfast-volume@.service")
+    name, _, value = unit["Service"]["Environment"].partition("=")
+    return {name: value}
+
+
+HOLDFAST = Program(
+    [sys.executable, "-m", "worker.cmd.volume"],
+    b"takes operations for",
+    _environment_of_the_unit(),
+)
 
 
 class Service:
@@ -53,7 +67,7 @@ class Service:
     ) -> None:
         argv = [*program.argv, "--config-file", str(config)]
         start = log.stat().st_size if log.exists() else 0
-        env = {**(os.environ if program.env is None else program.env)}
+        env = {**os.environ, **program.env}
         # Without bytecode of its own a start would compile our modules, and none of the peer's.
         env.pop("PYTHONDONTWRITEBYTECODE", None)
         self._process = Process(argv, log=log, env=env, cwd=ROOT)

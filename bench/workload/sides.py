@@ -58,7 +58,7 @@ class Cinder:
     def adapted(self) -> Program:
         """holdfast-volume in this environment, where it runs drivers of Cinder."""
         argv = [str(self.python), "-m", "worker.cmd.volume"]
-        return Program(argv, HOLDFAST.ready, self._env(ROOT))
+        return Program(argv, HOLDFAST.ready, {**HOLDFAST.env, **self._env(ROOT)})
 
     def make_tables(self, config: Path) -> None:
         """Fill an empty database as an operator does."""

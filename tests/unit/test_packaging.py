@@ -237,6 +237,11 @@ def test_a_refused_configuration_is_not_started_again(unit):
     assert f"\nRestartPreventExitStatus={EXIT_STATUS}\n" in unit.read_text()
 
 
+@pytest.mark.parametrize("unit", [UNIT, BACKUP_UNIT], ids=lambda unit: unit.stem)
+def test_threads_that_wait_keep_no_freed_memory(unit):
+    assert "\nEnvironment=GLIBC_TUNABLES=glibc.malloc.tcache_count=0\n" in unit.read_text()
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
 @pytest.mark.parametrize(
     "unit", [UNIT, BACKUP_UNIT, NBD_UNIT, AUDIT_UNIT, *TIMED], ids=lambda unit: unit.stem
