@@ -36,8 +36,8 @@ from tests.servers.place import enter
 from tests.servers.process import Launched, Process
 
 MODULES = (
-    # The first three keep eventlet, jsonschema, and most of networkx out of the process.
-    *("worker.compat.native_threads", "worker.compat.networkx", "worker.compat.jsonschema"),
+    # The first two keep eventlet, and parts of libraries, out of the process.
+    *("worker.compat.native_threads", "worker.compat.deferred"),
     *("worker.service.volume", "worker.service.backup", "worker.service.process"),
     *("worker.service.fence", "worker.conf.backends", "worker.conf.state_path"),
     *("worker.cli.backup", "worker.cli.cast", "worker.cli.flow", "worker.cli.volume"),
@@ -56,7 +56,7 @@ MODULES = (
 """Imported before the first fork; the modules of programs themselves are not."""
 
 DATABASE_MODULES = (
-    *("worker.compat.native_threads", "worker.compat.networkx", "tests.conftest"),
+    *("worker.compat.native_threads", "worker.compat.deferred", "tests.conftest"),
     *("worker.journal.journal", "worker.db.records", "worker.db.sync", "flows.volume.create"),
     *("pymysql", "psycopg2", "sqlalchemy.dialects.mysql.pymysql"),
     *("sqlalchemy.dialects.postgresql.psycopg2", "sqlalchemy.dialects.sqlite.pysqlite"),

@@ -7,8 +7,8 @@ import functools
 import logging
 import sys
 
-# First: they keep eventlet, jsonschema, and most of networkx out of the process.
-from worker.compat import jsonschema, native_threads, networkx  # noqa: F401
+# First: they keep eventlet, and parts of libraries that are seldom needed, out of the process.
+from worker.compat import deferred, native_threads  # noqa: F401
 
 from oslo_config import cfg  # isort: skip
 

@@ -10,37 +10,17 @@ from __future__ import annotations
 
 import importlib
 import sys
-import threading
 from importlib.machinery import PathFinder
-from importlib.util import find_spec, module_from_spec
+from importlib.util import find_spec
 from types import ModuleType
-from typing import Any
+
+from worker.compat.deferred.deferral import DeferredModules
 
 _PACKAGES = ("generators", "readwrite", "algorithms", "linalg")
 """In the order in which networkx imports them."""
 
 _USED = ("generators.classic", "algorithms.dag", "algorithms.operators")
 """Modules with the functions that taskflow calls, itself or through networkx.Graph."""
-
-_deferred: list[ModuleType] = []
-_loading = threading.RLock()
-
-
-class _Deferred(ModuleType):
-    """A package whose ``__init__`` has not run."""
-
-    def __getattr__(self, name: str) -> Any:
-        if not name.startswith("__"):
-            _load_all()
-        return super().__getattribute__(name)
-
-
-def _load_all() -> None:
-    with _loading:
-        while _deferred:
-            package = _deferred.pop(0)  # first: its own __init__ asks for missing names
-            package.__spec__.loader.exec_module(package)  # type: ignore[union-attr]
-            _export(package, sys.modules["networkx"])
 
 
 def _export(module: ModuleType, package: ModuleType) -> None:
@@ -50,13 +30,13 @@ def _export(module: ModuleType, package: ModuleType) -> None:
 
 
 def _defer(path: list[str]) -> None:
+    deferred = DeferredModules(lambda package: _export(package, sys.modules["networkx"]))
     for name in _PACKAGES:
+        # Not find_spec(), which imports networkx itself first.
         if spec := PathFinder.find_spec(f"networkx.{name}", path):
-            package = sys.modules[spec.name] = module_from_spec(spec)
-            package.__class__ = _Deferred
-            _deferred.append(package)
+            deferred.defer(spec)
     networkx = importlib.import_module("networkx")
-    networkx.__class__ = _Deferred
+    deferred.watch(networkx)
     for name in _USED:
         module = importlib.import_module(f"networkx.{name}")
         _export(module, networkx)

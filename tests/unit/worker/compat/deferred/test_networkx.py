@@ -9,7 +9,7 @@ from tests.unit.worker.compat import fresh_process
 
 START = """
 import sys
-from worker.compat import networkx as deferral
+from worker.compat.deferred import networkx as deferral
 import networkx as nx
 
 def loaded():

@@ -7,7 +7,7 @@ from tests.unit.worker.compat import fresh_process
 
 START = """
 import sys
-from worker.compat import jsonschema, native_threads, networkx
+from worker.compat import deferred, native_threads
 from taskflow import engines, task
 from taskflow.types.failure import Failure
 """
