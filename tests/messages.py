@@ -39,10 +39,10 @@ def cast(
     intake._casts.process()
 
 
-def begin(intake: Intake, message: Message, context: Message, size: int = 0) -> SimpleQueue[Any]:
-    """Hand a call over, of a message of so many bytes; return the queue of its reply."""
+def begin(intake: Intake, message: Message, context: Message, **fields: Any) -> SimpleQueue[Any]:
+    """Hand a call over; return the queue of its reply. The fields are those of :class:`Call`."""
     replies: SimpleQueue[Any] = SimpleQueue()
-    intake.call(Call(message, context, lambda *reply: replies.put(reply), size=size))
+    intake.call(Call(message, context, lambda *reply: replies.put(reply), **fields))
     return replies
 
 

@@ -38,6 +38,13 @@ LOG = logging.getLogger(__name__)
 UNDECODED_MAX = 64 * units.Mi
 """Bytes of casts that wait to be decoded, from which on the broker is asked to deliver fewer."""
 
+DEFAULT_PATIENCE = 60.0
+"""Seconds that a caller waits where its message does not say so: oslo.messaging's default."""
+
+REPLY_TIME = 2.0
+"""Seconds before a caller gives up in which it gets the error of a journal that is away: then it
+knows that nothing was done."""
+
 
 class Intake:
     """Implements :class:`worker.rpc.server.MessageIntake` for one process.
@@ -212,24 +219,33 @@ class Intake:
         """
         if _timed_out(call):
             return None
-        detail = self._journal_call(operation, operation.message_id)
+        unique_id = operation.message_id
+        detail = self._journal_call(call, operation, unique_id)
         if detail is None:  # its first delivery runs, or has run; running it twice is harmless
-            detail = self._journal_call(operation, generated_id())
+            unique_id = generated_id()
+            detail = self._journal_call(call, operation, unique_id)
+        if _timed_out(call):
+            self._journal.insertions.withdraw(unique_id)
+            return None
         return detail
 
-    def _journal_call(self, operation: Operation, unique_id: str) -> FlowDetail | None:
-        """Journal a call; an outage fails it, and then it does not run later either.
+    def _journal_call(self, call: Call, operation: Operation, unique_id: str) -> FlowDetail | None:
+        """Journal a call; an outage is waited for as long as its caller waits.
+
+        Then it does not run later either.
 
         :raises JournalError: nothing was done.
+        :raises ProcessStopping: nothing was done.
         """
+        left = DEFAULT_PATIENCE if call.time_left is None else call.time_left
         try:
-            return self._journal.accept(unique_id, self._slot, operation)
-        except JournalUnavailable:  # the connection may have died before, or after the commit
-            try:
-                return self._journal.accept(unique_id, self._slot, operation)
-            except JournalUnavailable:
-                self._journal.insertions.withdraw(unique_id)
-                raise
+            return self._until_available(
+                lambda: self._journal.accept(unique_id, self._slot, operation),
+                left - REPLY_TIME,
+            )
+        except (JournalUnavailable, ProcessStopping):
+            self._journal.insertions.withdraw(unique_id)
+            raise
 
 
 def _timed_out(call: Call) -> bool:

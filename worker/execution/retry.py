@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -20,6 +21,9 @@ LOG = logging.getLogger(__name__)
 RETRY_FIRST = 0.2
 RETRY_MAX = 10.0
 """First and longest pause between two attempts, in seconds."""
+
+RETRY_MAX_OF_CALL = 1.0
+"""Longest pause where the wait has an end: a caller waits for the answer."""
 
 T = TypeVar("T")
 
@@ -48,21 +52,29 @@ class OutageRetry:
         self._errors = errors
         self._outage = outage or OutageLog(service, LOG, system)
 
-    def until_available(self, ask: Callable[[], T]) -> T:
-        """Return the result of a call. :raises ProcessStopping: the process is stopping."""
-        waited = False
+    def until_available(self, ask: Callable[[], T], patience: float | None = None) -> T:
+        """Return the result of a call.
 
-        def failed(error: BaseException, _pause: float) -> None:
+        :param patience: seconds after which the service's error is raised; None for any wait.
+        :raises ProcessStopping: the process is stopping.
+        """
+        waited = False
+        deadline = None if patience is None else time.monotonic() + patience
+
+        def failed(error: BaseException, pause: float) -> None:
             nonlocal waited
             waited = True
             self._outage.begin(error)
+            if deadline is not None and time.monotonic() + pause > deadline:
+                raise error
 
         def wait(seconds: float) -> bool:
             with OUTAGES.waiting(self._system):
                 return self.stopping.wait(seconds)
 
+        longest = RETRY_MAX if deadline is None else RETRY_MAX_OF_CALL
         answer = repeat.until_stopped(
-            ask, wait, on=self._errors, first=RETRY_FIRST, longest=RETRY_MAX, failed=failed
+            ask, wait, on=self._errors, first=RETRY_FIRST, longest=longest, failed=failed
         )
         # Another thread's success proves nothing: a journal on a full disk can be read.
         if waited:
@@ -93,6 +105,6 @@ class JournalRetry(OutageRetry):
     def __init__(self, stopping: threading.Event) -> None:
         super().__init__("the journal", JournalUnavailable, stopping, system="journal")
 
-    def until_available(self, ask: Callable[[], T]) -> T:
+    def until_available(self, ask: Callable[[], T], patience: float | None = None) -> T:
         """Return the result of a call; a conflict of two transactions is no outage."""
-        return super().until_available(repeated(ask))
+        return super().until_available(repeated(ask), patience)

@@ -100,9 +100,15 @@ class Call:
     size: int = 0
 
     @property
+    def time_left(self) -> float | None:
+        """Seconds that its caller still waits; None where the message does not say."""
+        return None if self.timeout is None else self.arrived + self.timeout - time.monotonic()
+
+    @property
     def has_timed_out(self) -> bool:
         """Whether its caller does not wait any more."""
-        return self.timeout is not None and time.monotonic() - self.arrived >= self.timeout
+        left = self.time_left
+        return left is not None and left <= 0
 
 
 class MessageIntake(Protocol):

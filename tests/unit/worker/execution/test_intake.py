@@ -18,6 +18,7 @@ from taskflow.types.failure import Failure
 from flows.engine.flow_run import Outcome
 from flows.errors import DriverNotInitialized, FlowError, InvalidVolume, ProcessStopping
 from tests.messages import arrived
+from worker.execution import intake
 from worker.execution.intake import Intake
 from worker.execution.slot_journal import SlotJournal
 from worker.journal.errors import JournalError, JournalRefused, JournalUnavailable
@@ -40,6 +41,7 @@ class Parts:
     :ivar refusals: errors of the journal for rejected messages, in order.
     :ivar outcome: the end of an operation that is run for a call.
     :ivar room: whether operations are admitted, and calls begun.
+    :ivar patience: how long an outage of the journal was to be waited for.
     """
 
     def __init__(self) -> None:
@@ -57,7 +59,9 @@ class Parts:
             ),
             SlotJournal(
                 SimpleNamespace(  # type: ignore[arg-type]
-                    accept=self._accept, accept_together=self._accept_together
+                    accept=self._accept,
+                    accept_together=self._accept_together,
+                    insertions=SimpleNamespace(withdraw=self._withdraw),
                 ),
                 SimpleNamespace(until_available=self._until_available),  # type: ignore[arg-type]
                 "h1@b1/0",
@@ -76,8 +80,8 @@ class Parts:
             stopping=threading.Event(),
         )
 
-    @staticmethod
-    def _until_available(work: Callable[[], Any]) -> Any:
+    def _until_available(self, work: Callable[[], Any], patience: float | None = None) -> Any:
+        self.patience = patience
         while True:
             with contextlib.suppress(JournalUnavailable):
                 return work()
@@ -101,6 +105,9 @@ class Parts:
         if isinstance(answer, BaseException):
             raise answer
         return answer
+
+    def _withdraw(self, unique_id: str) -> None:
+        self.events.append(("withdraw", unique_id))
 
     def _accept_together(self, messages: Any, slot: str) -> Any:
         self.events.append(("accept_together", *(unique_id for unique_id, _ in messages)))
@@ -292,6 +299,36 @@ class TestCall:
 
         with pytest.raises(JournalError, match="away"):
             parts.call()
+
+    @pytest.mark.parametrize(("patience", "waits"), [(None, 60), (15, 15)])
+    def test_an_outage_of_the_journal_is_waited_for_as_long_as_the_caller_waits(
+        self, parts, patience, waits
+    ):
+        parts.accepted = [JournalUnavailable("away")] * 5 + ["detail"]
+
+        assert parts.call(patience) == "answer"
+        assert parts.patience == pytest.approx(waits - intake.REPLY_TIME, abs=1)
+
+    @pytest.mark.parametrize("error", [ProcessStopping("away"), JournalUnavailable("away")])
+    def test_one_that_was_not_journalled_does_not_run_later(self, parts, error):
+        def until_available(_work: Any, _patience: float) -> Any:
+            raise error
+
+        parts.intake._until_available = until_available
+        with pytest.raises(type(error)):
+            parts.call()
+        assert parts.events == [("withdraw", "id-1")]
+
+    def test_one_that_is_journalled_too_late_does_not_run(self, parts, monkeypatch):
+        def accept(*_args: Any) -> str:
+            monkeypatch.setattr(server, "time", SimpleNamespace(monotonic=lambda: late))
+            return "detail"
+
+        late = time.monotonic() + 601
+        parts.intake._journal.accept = accept
+
+        assert parts.call(patience=600) is None
+        assert (parts.events, parts.replies) == ([("withdraw", "id-1")], [])
 
     def test_a_method_without_a_flow_is_not_in_the_journal(self, parts):
         parts.dispatched = DirectCall("get_capabilities", lambda: {"a": 1})

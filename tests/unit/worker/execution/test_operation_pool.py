@@ -208,13 +208,15 @@ class Bench:
         """Cast a message that is no operation."""
         messages.cast(self.intake, message, context, lambda: None)
 
-    def begin(self, method: str, size: int = 0, **args: Any) -> SimpleQueue[Any]:
+    def begin(
+        self, method: str, size: int = 0, timeout: float | None = None, **args: Any
+    ) -> SimpleQueue[Any]:
         """Begin a call and return the queue in which its reply will be."""
         message = {"method": method, "version": "3.0", "args": args}
-        return messages.begin(self.intake, message, {}, size)
+        return messages.begin(self.intake, message, {}, size=size, timeout=timeout)
 
-    def call(self, method: str, **args: Any) -> Any:
-        return answer(self.begin(method, **args))
+    def call(self, method: str, timeout: float | None = None, **args: Any) -> Any:
+        return answer(self.begin(method, timeout=timeout, **args))
 
     def state(self, flow: str) -> str:
         return str(self.journal.load(flow).state)

@@ -14,7 +14,7 @@ from taskflow import states
 from tests.unit.flows.world.world import World
 from tests.unit.worker.execution.test_operation_pool import GATE, SLOT, Bench, note, until
 from tests.unit.worker.journal.lost_answers import LostAnswers
-from worker.execution import operator_requests, retry
+from worker.execution import intake, operator_requests, retry
 from worker.execution.operator_requests import RequestPoller
 from worker.journal.errors import JournalRefused, JournalUnavailable
 from worker.rpc.operation import Operation
@@ -126,17 +126,26 @@ def test_a_call_is_answered(bench, answers, takes_effect) -> None:
 
 
 @EFFECTS
+def test_a_call_waits_for_a_journal_that_is_away(bench, answers, takes_effect) -> None:
+    answers.lose(5, takes_effect=takes_effect)
+
+    assert bench.call("ask", timeout=60.0, name="a") == "A"
+    assert GATE.ran == ["a"]
+
+
+@EFFECTS
 def test_a_call_that_could_not_be_journalled_does_not_run_later(
     bench, answers, takes_effect, monkeypatch
 ) -> None:
     def away(*_args: object) -> None:
         raise JournalUnavailable("away")
 
-    answers.lose(2, takes_effect=takes_effect)
+    monkeypatch.setattr(intake, "REPLY_TIME", 59.9)  # the error comes in time for the caller
+    answers.lose(1000, takes_effect=takes_effect)
     with monkeypatch.context() as during:
         during.setattr(bench.journal.insertions, "_read_back", away)
         with pytest.raises(JournalUnavailable):
-            bench.call("ask", name="a")
+            bench.call("ask", timeout=60.0, name="a")
     answers.lose(0)
     assert len(bench.journal.unfinished(SLOT)) == int(takes_effect)
     bench.journal.insertions.remove_withdrawn()
