@@ -92,7 +92,7 @@ class HostAttacher:
             text = (
                 "os-brick cannot read the properties of this host, only local volumes can be opened"
             )
-            LOG.warning("%s: %s: %s", text, type(error).__name__, error)
+            LOG.warning("%s: %s", text, _text(error))
             return known
         return {**known, **found, "do_local_attach": True}
 
@@ -123,7 +123,7 @@ class HostAttacher:
         except AttachFailed:
             raise
         except Exception as error:
-            raise AttachFailed(f"{kind}: {type(error).__name__}: {error}") from error
+            raise AttachFailed(f"{kind}: {_text(error)}") from error
 
     def _detach(self, info: Mapping[str, Any], found: Any) -> None:
         kind, data = _parts(info)
@@ -134,7 +134,7 @@ class HostAttacher:
             connector = self._connector_of(kind)
             connector.disconnect_volume(data, device, force=True, ignore_errors=True)
         except Exception as error:
-            raise DetachFailed(f"{kind}: {type(error).__name__}: {error}") from error
+            raise DetachFailed(f"{kind}: {_text(error)}") from error
 
     @contextmanager
     def _opened(
@@ -166,6 +166,16 @@ class HostAttacher:
         return brick.InitiatorConnector.factory(
             kind, self._root_helper, use_multipath=self._multipath
         )
+
+
+def _text(error: Exception) -> str:
+    """Return an error of os-brick as text.
+
+    Where os-brick gives the reason as ``msg``, its text is "An unknown exception occurred."
+    """
+    given = getattr(error, "kwargs", None)
+    reason = given.get("msg") if isinstance(given, Mapping) else None
+    return f"{type(error).__name__}: {reason or error}"
 
 
 def _parts(info: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

@@ -78,7 +78,7 @@ def ceph(directory: Path) -> Iterator[Place]:
     binding.mkdir()
     for module in (*PYTHON.glob("rados.*.so"), *PYTHON.glob("rbd.*.so")):
         (binding / module.name).symlink_to(module)
-    with CephDriver(port=free_port()) as cluster:
+    with CephDriver(port=free_port()) as cluster, _keyring():
         conf = cluster.env["CEPH_CONF"]
         for pool in ("volumes", "backups"):
             _run("ceph", "-c", conf, "osd", "pool", "create", pool, "8")
@@ -86,6 +86,21 @@ def ceph(directory: Path) -> Iterator[Place]:
         options = {"rbd_ceph_conf": conf, "rbd_pool": "volumes", "rbd_secret_uuid": "none"}
         environment = {**_as_root(directory), "CEPH_CONF": conf, "BINDING": str(binding)}
         yield Place("cinder.volume.drivers.rbd.RBDDriver", options, environment)
+
+
+@contextlib.contextmanager
+def _keyring() -> Iterator[None]:
+    """The file that os-brick reads for the user, whom the cluster does not ask for a key."""
+    path = Path("/etc/ceph/ceph.client.admin.keyring")
+    if path.exists():
+        yield
+        return
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    try:
+        yield
+    finally:
+        path.unlink()
 
 
 @contextlib.contextmanager

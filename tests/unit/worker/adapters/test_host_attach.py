@@ -181,6 +181,24 @@ class TestBrick:
         ):
             pass
 
+    def test_a_reason_that_its_text_lacks_is_told(
+        self, attacher: HostAttacher, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        exception = pytest.importorskip("os_brick.exception")
+        reason = "Keyring path /etc/ceph/ceph.client.u.keyring is not readable."
+
+        def connect(_data: Any) -> Any:
+            raise exception.BrickException(msg=reason)
+
+        brick = Brick(None)
+        monkeypatch.setattr(brick, "connect_volume", connect)
+        monkeypatch.setattr(host_attach, "_brick", lambda: brick)
+        with (
+            pytest.raises(AttachFailed, match=f"iscsi: BrickException: {reason}"),
+            attacher.opened(self.INFO, write=False, secure=False),
+        ):
+            raise AssertionError
+
     def test_what_a_kill_left_is_let_go(
         self, attacher: HostAttacher, monkeypatch: pytest.MonkeyPatch
     ) -> None:
