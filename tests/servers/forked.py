@@ -51,7 +51,7 @@ MODULES = (
     *("tests.scripted.volume_driver", "tests.scripted.backup_driver"),
     *("kombu.transport.pyamqp", "oslo_messaging._drivers.impl_rabbit"),
     *("pymysql", "psycopg2", "sqlalchemy.dialects.mysql.pymysql"),
-    "sqlalchemy.dialects.sqlite.pysqlite",
+    *("sqlalchemy.dialects.postgresql.psycopg2", "sqlalchemy.dialects.sqlite.pysqlite"),
 )
 """Imported before the first fork; the modules of programs themselves are not."""
 
@@ -59,7 +59,7 @@ DATABASE_MODULES = (
     *("worker.compat.native_threads", "worker.compat.deferred", "tests.conftest"),
     *("worker.journal.journal", "worker.db.records", "worker.db.sync", "flows.volume.create"),
     *("pymysql", "psycopg2", "sqlalchemy.dialects.mysql.pymysql"),
-    "sqlalchemy.dialects.sqlite.pysqlite",
+    *("sqlalchemy.dialects.postgresql.psycopg2", "sqlalchemy.dialects.sqlite.pysqlite"),
 )
 """Those of processes that share a database."""
 

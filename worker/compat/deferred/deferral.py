@@ -6,27 +6,31 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 from typing import Any
 
 
-def defer(name: str) -> ModuleType | None:
+def defer(name: str, ready: Mapping[str, str] | None = None) -> None:
     """Have a module run when one of its names is first needed.
 
-    Its submodules can be imported before, if it is a package.
+    If it is a package, it runs before one of its submodules is imported, too.
 
-    :returns: the module; None if it has run already, or does not exist.
+    :param ready: submodules that can be imported without it, by the names that it has of them.
     """
     if name in sys.modules or (spec := find_spec(name)) is None:
-        return None
-    module = DeferredModules().defer(spec)
+        return
+    deferred = DeferredModules()
+    module = deferred.defer(spec)
     package, _, last = name.rpartition(".")
     if package:
         setattr(importlib.import_module(package), last, module)
-    return module
+    for known, submodule in (ready or {}).items():
+        vars(module)[known] = getattr(importlib.import_module(f"{name}.{submodule}"), known)
+    if spec.submodule_search_locations is not None:
+        module.__path__ = _Path(module.__path__, deferred.load)
 
 
 class DeferredModules:
@@ -73,3 +77,15 @@ class _Deferred(ModuleType):
         if not name.startswith("__"):
             self._deferred.load()
         return super().__getattribute__(name)
+
+
+class _Path(list[str]):
+    """The directories of a package that runs before one of its submodules is looked for."""
+
+    def __init__(self, directories: Iterable[str], load: Callable[[], None]) -> None:
+        super().__init__(directories)
+        self._load = load
+
+    def __iter__(self) -> Iterator[str]:
+        self._load()
+        return super().__iter__()

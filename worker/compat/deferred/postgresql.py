@@ -5,13 +5,6 @@ taskflow's tables use its type of JSON, whichever the database is; the dialect a
 drivers take 2 MiB of each process. A connection to PostgreSQL loads them.
 """
 
-from __future__ import annotations
-
-import importlib
-
 from worker.compat.deferred.deferral import defer
 
-DIALECT = "sqlalchemy.dialects.postgresql"
-
-if (package := defer(DIALECT)) is not None:
-    vars(package)["JSON"] = importlib.import_module(f"{DIALECT}.json").JSON
+defer("sqlalchemy.dialects.postgresql", ready={"JSON": "json"})

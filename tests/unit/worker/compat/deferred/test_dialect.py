@@ -46,6 +46,14 @@ def test_its_own_database_loads_it(expression: str) -> None:
     run(f"assert {expression}; assert loaded()")
 
 
+@pytest.mark.parametrize("module", ["psycopg2", "base", "asyncpg"])
+def test_an_import_of_one_of_its_modules_loads_all_of_it(module: str) -> None:
+    run(f"""
+        import sqlalchemy.dialects.postgresql.{module}
+        assert vars(sys.modules[NAME])["dialect"].name == "postgresql"
+        """)
+
+
 def test_its_type_of_json_is_the_one_of_the_whole_dialect() -> None:
     run("""
         from sqlalchemy.dialects.postgresql import JSON, dialect
