@@ -76,6 +76,12 @@ class Intake:
             operations.capacity_freed,
             stopping,
         )
+        self._stopping = stopping
+
+    @property
+    def stops(self) -> bool:
+        """Whether the process stops, and begins no call any more."""
+        return self._stopping.is_set()
 
     @property
     def is_empty(self) -> bool:
@@ -258,13 +264,16 @@ def _timed_out(call: Call) -> bool:
 def _reply(
     call: Call, operation: Operation, outcome: Outcome | None, error: BaseException | None
 ) -> None:
-    """Send the outcome of a call to its caller.
+    """Send the outcome of a call to its caller, or leave an interrupted one to another host.
 
     One that was interrupted is done, or reverted, at the next start.
     """
-    if outcome is None:
+    interrupted = outcome is not None and outcome.state == "suspended"
+    if (interrupted or isinstance(error, ProcessStopping)) and call.hand_over():
+        LOG.info("the service stops: it leaves %s to another host", operation.method)
+    elif outcome is None:
         call.reply(None, error)
-    elif outcome.state == "suspended":
+    elif interrupted:
         call.reply(None, ProcessStopping(f"{operation.method} was interrupted: the service stops"))
     elif outcome.failure is not None:
         call.reply(None, _error_of(outcome.failure))

@@ -90,6 +90,8 @@ class Call:
     :param timeout: seconds that the caller waits; None where the message does not say.
     :param arrived: when it arrived at the earliest, by the monotonic clock.
     :param size: bytes of its body.
+    :param send_elsewhere: has another host reply, which gets the message with so many seconds left;
+        returns whether there is one.
     """
 
     message: Mapping[str, Any]
@@ -98,6 +100,7 @@ class Call:
     timeout: float | None = None
     arrived: float = field(default_factory=time.monotonic)
     size: int = 0
+    send_elsewhere: Callable[[float | None], bool] = lambda _seconds: False
 
     @property
     def time_left(self) -> float | None:
@@ -110,9 +113,18 @@ class Call:
         left = self.time_left
         return left is not None and left <= 0
 
+    def hand_over(self) -> bool:
+        """Leave the call to another host, which replies; return whether there is one."""
+        left = self.time_left
+        return (left is None or left > 0) and self.send_elsewhere(left)
+
 
 class MessageIntake(Protocol):
     """Receiver of messages from the bus; no method waits for anything, or raises."""
+
+    @property
+    def stops(self) -> bool:
+        """Whether the process stops, and begins no call any more."""
 
     def cast(self, cast: Cast) -> bool:
         """Take over a cast, now or later, and acknowledge it then.
@@ -154,6 +166,7 @@ class Server(compat.RPCServer):
     :param deliveries: counts deliveries that end the process.
     :param observer: observes the messages that arrive.
     :param shared: whether other hosts consume the queue as well.
+    :param others_serve: returns whether any of these is up.
     :param prefetch: how many messages of the queue the broker delivers ahead, where they are
         fewer than of the other queues.
     :param ahead: how many it delivers under load, where they are more.
@@ -168,11 +181,13 @@ class Server(compat.RPCServer):
         observer: MessageObserver = _NO_OBSERVER,
         *,
         shared: bool = False,
+        others_serve: Callable[[], bool] = lambda: False,
         prefetch: int | None = None,
         ahead: int = 0,
     ) -> None:
+        parts = (intake, deliveries, observer)
         listener = functools.partial(
-            _Listener, intake, deliveries, observer, shared=shared, ahead=ahead
+            _Listener, *parts, shared=shared, others_serve=others_serve, ahead=ahead
         )
         super().__init__(transport, target, listener, prefetch)
         self.is_shared = shared
@@ -199,9 +214,11 @@ class _Listener(compat.Listener):
         connection: Any,
         *,
         shared: bool = False,
+        others_serve: Callable[[], bool] = lambda: False,
         ahead: int = 0,
     ) -> None:
         super().__init__(driver, connection, ahead)
+        self._others_serve = others_serve
         self._intake = intake
         self._deliveries = deliveries
         self._observer = observer
@@ -252,22 +269,38 @@ class _Listener(compat.Listener):
             self._hand_over(replace(cast, decode=functools.partial(_raise, error)))
             return
         if parsed.get("_msg_id"):
+            if self._shared and self._intake.stops:
+                return  # it stays with the broker, for another host
             self.outstanding.discard(delivery)
             incoming = self.take_call(parsed)
             if incoming is not None:
-                self._intake.call(self._call(incoming, _expiration(message), _size(message)))
+                self._intake.call(self._call(incoming, message))
         elif not self._observer.take_over(cast, parsed):
             self._hand_over(cast)
 
-    def _call(self, incoming: Any, expiration: float | None, size: int) -> Call:
+    def _call(self, incoming: Any, raw: Any) -> Call:
         # The listener has taken the id out of the message.
         message = {**incoming.message, "_unique_id": incoming.unique_id}
         reply = functools.partial(_reply, self.driver.conf, incoming)
         # A caller that monitors its call gives up without signs of life, which are not sent.
-        limits = [one for one in (expiration, incoming.client_timeout) if one]
+        limits = [one for one in (_expiration(raw), incoming.client_timeout) if one]
         timeout = min(limits, default=None)
         arrived = self.earliest_arrival()
-        return Call(message, incoming.ctxt, reply, timeout, arrived, size)
+        call = Call(message, incoming.ctxt, reply, timeout, arrived, _size(raw))
+        if not self._shared:
+            return call
+        return replace(call, send_elsewhere=functools.partial(self._send_elsewhere, raw))
+
+    def _send_elsewhere(self, raw: Any, seconds: float | None) -> bool:
+        """Send a call to its queue again, if another host consumes it; return whether it was."""
+        if not self._others_serve():
+            return False
+        try:
+            self.send_again(raw, seconds)
+        except Exception as error:  # noqa: BLE001 - the caller gets an error instead
+            LOG.warning("a call is not left to another host: %s: %s", type(error).__name__, error)
+            return False
+        return True
 
 
 def _raise(error: Exception) -> NoReturn:

@@ -102,7 +102,7 @@ def build(inputs: Inputs) -> Parts:
             common, backend, report, interval=interval, heartbeat=inputs.alive
         ),
         recovery=_recovery(common, targets, contexts),
-        others_serve=lambda: common.slot is not None and common.slot.lease.has_others,
+        others_serve=common.others_serve,
     )
 
 

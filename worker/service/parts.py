@@ -86,6 +86,10 @@ class Infrastructure:
         """The journal with the slot of this process."""
         return SlotJournal(self.journal, self.journal_retry, self.identity.slot)
 
+    def others_serve(self) -> bool:
+        """Return whether other hosts with this journal were up at the last renewal of the lease."""
+        return self.slot is not None and self.slot.lease.has_others
+
     def close(self) -> None:
         """Close the connections, and release the slot."""
         self.notifier.close()

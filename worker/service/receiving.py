@@ -63,7 +63,7 @@ def _sharing(base: Infrastructure, target: oslo_messaging.Target) -> dict[str, A
     if base.identity.cluster is None or target.topic != topics.cluster_topic(base.identity.cluster):
         return {"ahead": fetched_ahead(base.conf, PREFETCH_UNDER_LOAD)}
     prefetch = max(1, base.conf.executor_thread_pool_size // SHARED_PREFETCH)
-    return {"shared": True, "prefetch": prefetch}
+    return {"shared": True, "others_serve": base.others_serve, "prefetch": prefetch}
 
 
 def make_proof(base: Infrastructure, targets: Sequence[oslo_messaging.Target]) -> ProofWait:

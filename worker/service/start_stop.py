@@ -169,12 +169,16 @@ class Service:
         serving = list(self._servers)  # the others wait for the bus
         for server in serving:
             server.stop()
+        for server in serving:
+            if server.is_shared:  # other hosts get now what it has not accepted
+                server.listener.cleanup()
         ended = parts.operations.stop(grace, lambda: self._hurried)
         self._inputs.database.give_up()
         if self._reports:
             parts.reporter.stop()
         for server in serving:
-            server.listener.cleanup()
+            if not server.is_shared:
+                server.listener.cleanup()
         if parts.base.slot is not None:
             parts.base.slot.end(parts.base.journal.slots.give_up, drained=ended)
         parts.base.close()

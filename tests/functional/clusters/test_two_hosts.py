@@ -7,11 +7,12 @@ Source: spec/service §3.1; spec/volume-rpc §8 and *Replication and maintenance
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.functional.cloud import heard
+from tests.functional.cloud import REQUEST, encoded, heard
 from tests.functional.clusters.two_hosts import CLUSTER, HOSTS, THREADS, TwoHosts
 from tests.functional.operations.host.test_cleanup import ask, claimed, work
 from tests.servers import until
@@ -186,6 +187,39 @@ def test_a_call_that_was_repeated_elsewhere_is_not_undone(hosts: TwoHosts, tmp_p
     for script in hosts.scripts:
         undone = {"terminate_connection", "remove_export"}
         assert not [c for c in script.calls() if c.get("id") == volume.id and c["method"] in undone]
+
+
+def test_calls_that_a_host_has_not_begun_at_its_stop_are_answered_by_the_other(
+    hosts: TwoHosts, tmp_path: Path
+) -> None:
+    release = tmp_path / "release"
+    hosts.other_script.plan(initialize_connection={"wait_for": str(release)})
+    volume = hosts.volume("in-use", host=f"{HOSTS[1]}#pool")
+
+    def connector(name: str) -> dict[str, str]:
+        return {"host": name, "initiator": f"iqn.2026-11.org.example:{name}"}
+
+    first = {"volume": volume, "connector": connector("first")}
+    hosts.call_without_waiting(HOSTS[1], "initialize_connection", **first)
+    call = {"method": "initialize_connection", "id": volume.id}.items()
+    until(lambda: any(call <= one.items() for one in hosts.other_script.calls()), 30, "the call")
+    client, position = hosts.client(timeout=60), hosts.other.position()
+    with ThreadPoolExecutor(8) as threads:
+        answers = [
+            threads.submit(
+                *(client.call, dict(REQUEST), "initialize_connection"),
+                **encoded({"volume": volume, "connector": connector(f"host-{number}")}),
+            )
+            for number in range(6)
+        ]
+        received = "received the call initialize_connection"
+        until(lambda: received in hosts.other.text(position), 30, "a call at the host")
+        stopped = threads.submit(hosts.other.stop, 60.0)
+        hosts.other.wait_for_log("leaves initialize_connection to another host", after=position)
+        release.touch()
+
+        assert stopped.result() == 0
+        assert {one.result()["data"]["target_lun"] for one in answers} == {1}
 
 
 def test_freezing_and_thawing_reach_the_rows_of_all_hosts(hosts: TwoHosts) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,9 +108,13 @@ class TwoHosts(Cloud):
         """Send a call to the queue of one host, whose reply is never read."""
         topic, node = f"cinder-volume.{host}", host.partition("@")[0]
         target = oslo_messaging.Target(exchange="openstack", topic=topic, server=node)
-        client = oslo_messaging.get_rpc_client(self._transport, target(version="3.0"), timeout=1)
-        with contextlib.suppress(oslo_messaging.MessagingTimeout):
-            client.call(dict(REQUEST), method, **encoded(args))
+        client = oslo_messaging.get_rpc_client(self._transport, target(version="3.0"), timeout=60)
+
+        def call() -> None:
+            with contextlib.suppress(oslo_messaging.MessagingException):
+                client.call(dict(REQUEST), method, **encoded(args))
+
+        threading.Thread(target=call, daemon=True).start()
 
     def volume(self, status: str = "creating", **columns: Any) -> Record:
         """Insert a volume's row as the scheduler leaves it: of any host of the cluster."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import random
@@ -33,6 +34,7 @@ class Intake:
         self.casts: list[server.Cast] = []
         self.calls: list[server.Call] = []
         self.has_memory = True
+        self.stops = False
         self.call = self.calls.append
 
     def cast(self, cast: server.Cast) -> bool:
@@ -49,6 +51,7 @@ class Raw:
         self.body = body or json.dumps({**BODY, "oslo.message": json.dumps(inner)}).encode()
         self.properties: dict[str, Any] = {}
         self.headers: dict[str, Any] = {}
+        self.delivery_info = {"exchange": "openstack", "routing_key": "volume.c1"}
         self.acks: list[int] = []
 
     @property
@@ -124,15 +127,25 @@ class Arrivals:
 class Bench:
     """A listener between a connection and an intake; ``run`` is its thread's loop."""
 
-    def __init__(self, ahead: int = 0) -> None:
+    def __init__(self, ahead: int = 0, **sharing: Any) -> None:
         self.intake, self.conn = Intake(), Connection()
-        driver = types.SimpleNamespace(prefetch_size=1, conf=None)
+        self.sent: list[tuple[Any, ...]] = []
+        sending = types.SimpleNamespace(topic_send=self._topic_send)
+        driver = types.SimpleNamespace(
+            prefetch_size=1,
+            conf=None,
+            _get_connection=lambda _purpose: contextlib.nullcontext(sending),
+        )
         self.arrivals = Arrivals()
         parts = (self.intake, Deliveries(None), self.arrivals)
-        self.listener = server._Listener(*parts, driver, self.conn, ahead=ahead)
+        self.listener = server._Listener(*parts, driver, self.conn, ahead=ahead, **sharing)
         self.conn.listener = self.listener
         queue = types.SimpleNamespace(channel=types.SimpleNamespace())
         self.deliver = self.listener.guarded(types.SimpleNamespace(queue=queue))
+
+    def _topic_send(self, *message: Any, timeout: float | None, retry: int) -> None:
+        assert retry == 0
+        self.sent.append((*message, timeout))
 
     def run(self, *passes: Callable[[], None]) -> None:
         self.listener._shutdown.clear()
@@ -439,6 +452,61 @@ class TestCalls:
         endless = server.Call({}, {}, lambda *_: None, arrived=0.0)
 
         assert [one.has_timed_out for one in (call, late, endless)] == [False, True, False]
+
+
+class TestCallsOfACluster:
+    @staticmethod
+    def taken(bench: Bench, expiration: str | None = "60000") -> tuple[Raw, server.Call]:
+        raw = bench.message(1, _msg_id="m", _reply_q="r")
+        raw.properties["expiration"] = expiration
+        bench.run(lambda: bench.deliver(raw))
+        (call,) = bench.intake.calls
+        return raw, call
+
+    @pytest.mark.parametrize("expiration", ["60000", None])
+    def test_one_is_sent_to_its_queue_again_as_it_came(self, expiration: str | None) -> None:
+        bench = Bench(shared=True, others_serve=lambda: True)
+        raw, call = self.taken(bench, expiration)
+        assert call.hand_over()
+
+        [(*message, left)] = bench.sent
+        assert message == ["openstack", "volume.c1", raw.payload]
+        assert left is None if expiration is None else 50 < left <= 60
+
+    @pytest.mark.parametrize(("shared", "others"), [(True, False), (False, True)])
+    def test_not_where_no_other_host_serves_its_queue(self, shared: bool, others: bool) -> None:
+        bench = Bench(shared=shared, others_serve=lambda: others)
+        _raw, call = self.taken(bench)
+
+        assert not call.hand_over() and not bench.sent
+
+    def test_not_after_its_caller_has_given_up(self) -> None:
+        bench = Bench(shared=True, others_serve=lambda: True)
+        _raw, call = self.taken(bench)
+
+        assert not replace(call, timeout=0.0).hand_over() and not bench.sent
+
+    def test_not_while_the_bus_is_away(self, caplog: pytest.LogCaptureFixture) -> None:
+        bench = Bench(shared=True, others_serve=lambda: True)
+        _raw, call = self.taken(bench)
+
+        def fail(_purpose: str) -> Any:
+            raise oslo_messaging.MessageDeliveryFailure("no route")
+
+        bench.listener.driver._get_connection = fail
+        assert not call.hand_over()
+        assert "not left to another host: MessageDeliveryFailure: no route" in caplog.text
+
+    @pytest.mark.parametrize(("shared", "stays"), [(True, True), (False, False)])
+    def test_one_that_comes_during_a_stop_stays_with_the_broker(
+        self, shared: bool, stays: bool
+    ) -> None:
+        bench = Bench(shared=shared)
+        bench.intake.stops = True
+        raw = bench.message(1, _msg_id="m", _reply_q="r")
+        bench.run(lambda: bench.deliver(raw))
+
+        assert (raw.acks == [], bench.intake.calls == []) == (stays, stays)
 
 
 class TestConnection:

@@ -98,6 +98,19 @@ class Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
         super().__call__(message)
         return self.incoming.pop() if self.incoming else None
 
+    def send_again(self, message: Any, seconds: float | None) -> None:
+        """Send a message to its queue once more; callable from any thread.
+
+        :param message: as it came from the AMQP library.
+        :param seconds: after which the broker drops it; None for never.
+        :raises Exception: it was not sent.
+        """
+        way = message.delivery_info
+        with self.driver._get_connection(common.PURPOSE_SEND) as connection:
+            connection.topic_send(
+                *(way["exchange"], way["routing_key"], message.payload), timeout=seconds, retry=0
+            )
+
     def run_soon(self, work: Callable[[], None]) -> None:
         """Run work on the thread of the connection, within :attr:`ack_max` seconds or so."""
         self._message_operations_handler.do(work)

@@ -186,11 +186,11 @@ class OperationPool:
 
     def run_accepted(self, ticket: Ticket, operation: Operation, accept: Accept) -> Outcome | None:
         """Run the operation of a call whose turn has come, on this thread."""
-        if self._stopping.is_set():
-            raise ProcessStopping(NOT_BEGUN)
+        self._check_stop()
         bound = operation.request.bound(resource_id=operation.resource[1])
         with bound, self._queue.held(ticket) as locks:
             self.calls.locked(ticket)
+            self._check_stop()  # before it is in the journal
             detail = accept()
             if detail is None:
                 return None
@@ -200,6 +200,10 @@ class OperationPool:
                 return self._execute(run)
             finally:
                 self._runs.remove(run)
+
+    def _check_stop(self) -> None:
+        if self._stopping.is_set():
+            raise ProcessStopping(NOT_BEGUN)
 
     def call_ended(self) -> None:
         """Note that the turn of a call has ended."""

@@ -129,7 +129,7 @@ class Parts:
         try:
             if accept() is not None:
                 ended(self.outcome, None)
-        except Exception as error:  # noqa: BLE001 - as the pool does
+        except (Exception, ProcessStopping) as error:  # noqa: BLE001 - as the pool does
             ended(None, error)
 
     def cast(self) -> None:
@@ -143,11 +143,11 @@ class Parts:
             self.intake.cast(arrived({**MESSAGE, "_unique_id": name}, acknowledge=acknowledge))
         self.intake._casts.process()
 
-    def call(self, patience: float | None = None, age: float = 0.0) -> Any:
+    def call(self, patience: float | None = None, age: float = 0.0, **fields: Any) -> Any:
         """Make a call and return its answer, or raise its error; None without a reply."""
         arrived = time.monotonic() - age
         reply = lambda *given: self.replies.append(given)  # noqa: E731
-        self.intake.call(Call(MESSAGE, {}, reply, patience, arrived))
+        self.intake.call(Call(MESSAGE, {}, reply, patience, arrived, **fields))
         if not self.replies:
             return None
         ((answer, error),) = self.replies
@@ -293,6 +293,26 @@ class TestCall:
 
         with pytest.raises(ProcessStopping, match="create_volume was interrupted"):
             parts.call()
+
+    @pytest.mark.parametrize("error", [None, ProcessStopping("it was not begun")])
+    def test_one_that_a_stop_keeps_back_is_left_to_another_host(self, parts, error):
+        parts.outcome = Outcome("suspended")
+        if error is not None:
+            parts.accepted = [error]
+        seconds: list[float | None] = []
+
+        def send_elsewhere(left: float | None) -> bool:
+            seconds.append(left)
+            return True
+
+        assert parts.call(patience=60, send_elsewhere=send_elsewhere) is None
+        assert seconds == [pytest.approx(60, abs=1)]
+
+    def test_one_that_fails_is_not(self, parts):
+        parts.outcome = Outcome("failed", Failure.from_exception(InvalidVolume("too small")))
+
+        with pytest.raises(InvalidVolume, match="too small"):
+            parts.call(send_elsewhere=lambda _left: pytest.fail("it was sent"))
 
     def test_a_journal_that_is_away_is_the_callers_error(self, parts):
         parts.accepted = [JournalError("journal: away")]
