@@ -31,7 +31,7 @@ CIPHERS = ("aes-xts-plain64", "aes-xts-plain")
 _KEY_BITS = (256, 512)
 
 _HEADERS = {1: 2 * units.Mi, 2: 16 * units.Mi}
-_DERIVATION = ("--pbkdf=pbkdf2", "--pbkdf-force-iterations=1000")
+DERIVATION = ("--pbkdf=pbkdf2", "--pbkdf-force-iterations=1000")
 """Passphrases are random keys of 256 bits: to stretch them protects nothing, and costs seconds and
 memory at each attachment."""
 
@@ -62,7 +62,17 @@ class LuksFormat:
         """The options with which cryptsetup makes a header."""
         sector = () if self.version == 1 else (f"--sector-size={_SECTOR}",)
         cipher = (f"--cipher={self.cipher}", f"--key-size={self.key_size}")
-        return (f"--type=luks{self.version}", *cipher, *sector, *_DERIVATION)
+        return (f"--type=luks{self.version}", *cipher, *sector, *DERIVATION)
+
+
+def is_before_data(row: Mapping[str, Any]) -> bool:
+    """Return whether the volumes of a type have a header of LUKS, and a key can be made for them.
+
+    :param row: as of :func:`format_of`.
+    """
+    is_ours = str(row.get("control_location") or "").lower() == "front-end"
+    cipher, key_size = row.get("cipher"), row.get("key_size")
+    return bool(is_ours and row.get("provider") in _PROVIDERS and cipher and key_size)
 
 
 def format_of(row: Mapping[str, Any], type_name: str) -> LuksFormat | None:

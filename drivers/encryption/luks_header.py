@@ -21,7 +21,7 @@ from pathlib import Path
 from oslo_utils import units
 
 from drivers.bound_programs import binding
-from drivers.encryption.luks_format import LuksFormat
+from drivers.encryption.luks_format import DERIVATION, LuksFormat
 from drivers.interface.errors import VolumeBackendAPIException
 
 PROGRAM = "cryptsetup"
@@ -31,6 +31,9 @@ LONGEST = 64 * units.Mi
 
 WRONG_PASSPHRASE = 2
 """The exit status of cryptsetup for it."""
+
+_LONGEST_LINE = 512
+"""Bytes of a passphrase that cryptsetup reads from a line."""
 
 _TIMEOUT = 120
 """Seconds for one command, which takes a fraction of one on a free processor."""
@@ -96,18 +99,69 @@ def read(begin: bytes, passphrase: bytes, size: int, path: Path) -> LuksHeader:
         return _read(path, passphrase)
 
 
+def opens(begin: bytes, passphrase: bytes, size: int, path: Path) -> bool:
+    """Return whether a passphrase opens a header; parameters as of :func:`read`."""
+    with _sparse_file(begin, size, path):
+        try:
+            _run(["open", "--test-passphrase", "--key-file=-", str(path)], passphrase)
+        except WrongPassphrase:
+            return False
+        return True
+
+
+def with_passphrase(begin: bytes, known: bytes, added: bytes, size: int, path: Path) -> bytes:
+    """Return the bytes of a header that another passphrase opens too; see :func:`read`.
+
+    :param known: a passphrase that opens it.
+    :raises WrongPassphrase: it does not.
+    """
+    if b"\n" in known + added or max(len(known), len(added)) > _LONGEST_LINE:
+        raise VolumeBackendAPIException("the bytes of a key are no passphrase of LUKS")
+    command = ["luksAddKey", "--batch-mode", "--force-password", *DERIVATION]
+    with _sparse_file(begin, size, path):
+        _run([*command, str(path)], known + b"\n" + added + b"\n")
+        return _bytes(path)
+
+
+def without_passphrase(begin: bytes, removed: bytes, size: int, path: Path) -> bytes:
+    """Return the bytes of a header that a passphrase does not open any more; see :func:`read`.
+
+    Another one has to open it: the last one would be removed, too.
+    """
+    with _sparse_file(begin, size, path):
+        with contextlib.suppress(WrongPassphrase):
+            while True:  # several slots may have it
+                _run(["luksRemoveKey", "--batch-mode", "--key-file=-", str(path)], removed)
+        return _bytes(path)
+
+
+def _bytes(path: Path) -> bytes:
+    """Return the bytes before the data."""
+    shown = _run(["luksDump", str(path)], b"").decode(errors="replace")
+    with path.open("rb") as file:
+        return file.read(_length(shown))
+
+
+def _length(shown: str) -> int:
+    """Return the bytes before the data, from the text of luksDump."""
+    if (offset := _OFFSET.search(shown)) is None:
+        raise VolumeBackendAPIException(f"{PROGRAM} does not show the data of a header as expected")
+    length = int(offset[1]) * 512 if offset[1] else int(offset[2])
+    if not 0 < length <= LONGEST:
+        text = f"the header of LUKS has {length} bytes, not 1 to {LONGEST}"
+        raise VolumeBackendAPIException(text)
+    return length
+
+
 def _read(path: Path, passphrase: bytes) -> LuksHeader:
     # The text of both versions: JSON is there for the second one only.
     shown = _run(["luksDump", str(path)], b"").decode(errors="replace")
     secret = ["luksDump", "--batch-mode", "--dump-volume-key", "--key-file=-", str(path)]
     key = _KEY.search(_run(secret, passphrase).decode(errors="replace"))
-    offset, cipher = _OFFSET.search(shown), _CIPHER.search(shown)
-    if key is None or offset is None or cipher is None:
+    length, cipher = _length(shown), _CIPHER.search(shown)
+    if key is None or cipher is None:
         raise VolumeBackendAPIException(f"{PROGRAM} does not show the data of a header as expected")
     sector = _SECTOR.search(shown)
-    length = int(offset[1]) * 512 if offset[1] else int(offset[2])
-    if length > LONGEST:
-        raise VolumeBackendAPIException(f"the header of LUKS has {length} bytes, over {LONGEST}")
     with path.open("rb") as file:
         data = file.read(length)
     name = cipher[3] or f"{cipher[1]}-{cipher[2]}"

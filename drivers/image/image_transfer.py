@@ -26,8 +26,8 @@ from oslo_utils import units
 
 from drivers import block_copy, own_directories
 from drivers.blockio import BlockFile
-from drivers.encryption import encrypted_volume
-from drivers.encryption.luks_format import LuksFormat
+from drivers.encryption import luks_volumes
+from drivers.encryption.luks_volumes import LuksVolumes
 from drivers.image import formats, qemu_img, unpacking, upload_formats
 from drivers.image.checked_download import checked, head_first
 from drivers.image.qemu_img import ConversionLimits
@@ -59,13 +59,13 @@ _HEADER_MAX = 8 * units.Mi
 _IMAGE_MAX = 2
 """An image may be this many times as long as the disk in it."""
 
-_RAW, _HEADER = ".raw", ".luks"
-"""Endings of the names of files beside an image: of its disk, and of a header of LUKS."""
+_RAW = ".raw"
+"""Ending of the name of the file with the disk of an image."""
 
 _VMDK_TYPES = ("streamOptimized", "monolithicSparse")
 
 
-class ImageTransport:
+class ImageTransport(LuksVolumes):
     """Moves the data of one image service's images.
 
     :param directory: for images and disks that have to be converted.
@@ -86,8 +86,8 @@ class ImageTransport:
         vmdk_types: Collection[str] = _VMDK_TYPES,
         certificates: Certificates | None = None,
     ) -> None:
+        super().__init__(directory)
         self.service = service
-        self._directory = directory
         self._limits = limits
         self._may_convert = may_convert
         self._compresses = compresses
@@ -154,16 +154,6 @@ class ImageTransport:
             else:
                 self._fetch_converted(image, found, data, volume, size, key, pace)
 
-    def encrypted(
-        self, file: BinaryIO, wanted: LuksFormat, passphrase: bytes, size: int, key: str
-    ) -> BlockFile:
-        """Put a header of LUKS before the data of a volume; return the data to write.
-
-        :raises VolumeBackendAPIException: cryptsetup cannot make the header.
-        """
-        own_directories.make(self._directory, strict=True)
-        return encrypted_volume.new(file, wanted, passphrase, size, self._path(key, _HEADER))
-
     def store(
         self,
         context: Any,
@@ -198,7 +188,7 @@ class ImageTransport:
 
     def clear(self, key: str) -> None:
         """Remove the files that an interrupted try left in ``image_conversion_dir``."""
-        for suffix in ("", _RAW, _HEADER):
+        for suffix in ("", _RAW, luks_volumes.HEADER):
             self._path(key, suffix).unlink(missing_ok=True)
 
     def _require_conversion(self, image: Image) -> None:
@@ -350,9 +340,6 @@ class ImageTransport:
             yield self._path(key), self._path(key, _RAW)
         finally:
             self.clear(key)
-
-    def _path(self, key: str, suffix: str = "") -> Path:
-        return self._directory / f"image-{Path(key).name}{suffix}"
 
 
 def _append(file: BinaryIO, piece: Piece) -> int:

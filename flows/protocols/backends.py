@@ -134,6 +134,27 @@ class Images(Protocol):
         :raises DriverError: cryptsetup cannot make the header.
         """
 
+    def change_passphrase(
+        self,
+        file: BinaryIO,
+        wanted: LuksFormat | None,
+        old: bytes,
+        new: bytes,
+        size: int,
+        key: str,
+    ) -> bool:
+        """Replace the passphrase of an encrypted volume, whose data stays. Idempotent.
+
+        A volume without a header gets one.
+
+        :param file: the volume, open for reading and writing.
+        :param wanted: the format of a header that is not there; None: none is made.
+        :param size: the size of the volume, in bytes.
+        :param key: the volume's id, which names temporary files.
+        :returns: False where the volume is no raw disk: it stays as it is.
+        :raises DriverError: neither opens the volume, or cryptsetup cannot change the header.
+        """
+
     def fetch(
         self,
         context: Any,

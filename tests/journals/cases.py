@@ -49,6 +49,10 @@ class CaseWorld(Rows):
         """Put an object on the backend; a snapshot's name has its volume's before it."""
         self.create(name.rpartition("@")[2], gib * GIB)
 
+    def key(self) -> str:
+        """Return the id of a key."""
+        return str(uuid.uuid4())
+
     def create(self, name: str, size: int) -> None:
         """Put an object on the backend."""
         self.service.driver.objects.add(name)

@@ -4,19 +4,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from drivers.interface.backup import BackupDriver
 from drivers.interface.records import Record
+from flows.protocols.encryption_keys import Passphrase
 from tests.unit.flows.world.backend import RecordingDriver
 from tests.unit.flows.world.doubles import Noted
 from worker.db.records import Records
 
 ROOM = 512
 """Length of a volume's file, in bytes."""
+
+
+class Keys:
+    """A key manager that has any key, and makes another one for each call."""
+
+    def create_key(self, request: Any, owner: Any, algorithm: str, length: int) -> str:
+        return str(uuid.uuid4())
+
+    def passphrase(self, request: Any, key_id: str) -> Passphrase:
+        return Passphrase(key_id.encode())
+
+    def clone(self, request: Any, key_id: str, owner: Any) -> str:
+        return str(uuid.uuid4())
+
+    def delete(self, request: Any, key_id: str) -> None: ...
+
+    def remove_unnamed(self, request: Any, owner: Any, named: Collection[str]) -> None: ...
 
 
 class Driver(RecordingDriver):

@@ -19,7 +19,14 @@ from taskflow.persistence.models import FlowDetail
 from drivers.interface.records import Record
 from flows.context import BackupContext, Options, VolumeServiceContext
 from tests.dispatchers import backup_dispatcher, volume_dispatcher
-from tests.journals.doubles import Attacher, BackupServices, BackupStore, Driver, VolumeServices
+from tests.journals.doubles import (
+    Attacher,
+    BackupServices,
+    BackupStore,
+    Driver,
+    Keys,
+    VolumeServices,
+)
 from tests.unit.flows import cached_images
 from tests.unit.flows.world.doubles import Noted
 from tests.unit.flows.world.images import Images
@@ -202,6 +209,7 @@ class Service:
             notifier=others,
             scheduler=self.scheduler,  # type: ignore[arg-type]
             images=self.images,
+            keys=Keys(),
             backup_service=BackupServices(),  # type: ignore[arg-type]
             service=ServiceRow(self),
             operations=Operations(self),

@@ -20,6 +20,7 @@ from flows.volume import (
     revert,
     upload,
 )
+from flows.volume.encryption import clone
 from flows.volume.image_cache import create as create_from_cache
 from flows.volume.image_volumes import upload_by_clone
 from worker.endpoints.arguments import (
@@ -197,7 +198,17 @@ def _source_of(volume: Any, request_spec: Any) -> tuple[Any, dict[str, str]]:
         ):
             if found := ids_of(request_spec, name):
                 return factory, {name: found[0]}
+    if ids_of(volume, "source_volid") and not ids_of(volume, "snapshot_id") and _has_key(volume):
+        return clone.flow, {}
     return create.flow, {}
+
+
+def _has_key(volume: Any) -> bool:
+    """Return whether a volume is encrypted; some key managers have ids of other forms than ours."""
+    try:
+        return bool(volume["encryption_key_id"])
+    except (KeyError, TypeError):
+        return False
 
 
 def _for_the_scheduler(filter_properties: Any) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ import oslo_messaging
 import sqlalchemy as sa
 from oslo_config import cfg
 
+from drivers.encryption.luks_header import MAGIC
 from drivers.export import qemu
 from drivers.interface.errors import ImageNotFound
 from drivers.volume.files import Directory
@@ -33,6 +35,7 @@ from tests.faults.kill.plan import Plan
 from tests.functional.cloud import encoded
 from tests.functional.service import Service
 from tests.servers import Servers, until
+from tests.servers.keys.vault import Vault
 from worker.backends.directory_mark import MARKER
 from worker.db import models, sync
 from worker.db.database import Database
@@ -81,6 +84,7 @@ class World(Rows):
         self.database = Database(url, max_pool_size=20)
         sync.sync(self.database)
         self.records = Records(self.database)
+        self.vault = Vault()
         os.environ["HOLDFAST_POINTS"] = str(self.points)
         for name in _FOLDERS:
             (self.points / name).mkdir(parents=True)
@@ -122,6 +126,7 @@ class World(Rows):
                 "allowed_direct_url_schemes": "cinder",
             },
             "database": {"max_pool_size": 50},
+            **self.vault.options,
             **BUS,
         }
 
@@ -207,6 +212,7 @@ class World(Rows):
         self._amqp.release()
         self._transport.cleanup()
         self.database.dispose()
+        self.vault.close()
 
     # -- the API's work ----------------------------------------------------------
 
@@ -389,7 +395,7 @@ class World(Rows):
         for row in volumes:
             group = _named(row.group_id or row.consistencygroup_id or "", roles)
             told_of = (row.status, row.size, row.attach_status, bool(row.host), group)
-            told_of = (*told_of, *_migration_of(row))
+            told_of = (*told_of, *_migration_of(row), self._key_state(row))
             found[f"volume {_named(row.id, roles)}"] = "deleted" if row.deleted else told_of
         for row in snapshots:
             found[f"snapshot {_named(row.id, roles)}"] = "deleted" if row.deleted else row.status
@@ -402,6 +408,28 @@ class World(Rows):
     def more_facts(self, roles: dict[str, str]) -> dict[str, Any]:
         """Return the other remains."""
         return {}
+
+    def key(self) -> str:
+        """Make a key; all that are made so have the same bytes."""
+        key_id = uuid.uuid4().hex
+        known = {"type": "symmetric", "algorithm": "aes", "bit_length": 256, "name": None}
+        self.vault.secrets[key_id] = {**known, "value": "5e" * 32, "created": 0}
+        return key_id
+
+    def _key_state(self, row: Any) -> str:
+        """Return whether the key of a volume is there, and opens its data."""
+        if not row.encryption_key_id:
+            return "no key"
+        if row.encryption_key_id not in self.vault.secrets:
+            return "a dead key"
+        path = self.volumes / f"volume-{row.id}"
+        with path.open("rb") if path.exists() else io.BytesIO() as file:
+            if file.read(len(MAGIC)) != MAGIC:
+                return "a key, no header"
+        secret = self.vault.secrets[row.encryption_key_id]["value"]
+        command = ["cryptsetup", "open", "--test-passphrase", "--key-file=-", str(path)]
+        opened = subprocess.run(command, input=secret.encode(), capture_output=True, check=False)
+        return "its own key" if opened.returncode == 0 else "another's key"
 
     def _image_status(self, image_id: str) -> str:
         try:

@@ -31,6 +31,12 @@ class Vault(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
+    @property
+    def options(self) -> dict[str, dict[str, str]]:
+        """The options of a service that has its keys here."""
+        login = {"approle_role_id": ROLE, "approle_secret_id": SECRET_ID, "vault_url": self.url}
+        return {"key_manager": {"backend": "vault"}, "vault": login}
+
     def close(self) -> None:
         """End it."""
         self.shutdown()

@@ -11,6 +11,7 @@ from flows.snapshot import delete as snapshot_delete
 from flows.snapshot import manage as snapshot_manage
 from flows.volume import accept_transfer, create, delete, extend, manage, revert
 from flows.volume.connections import attach, attachment, connection, detach
+from flows.volume.encryption import clone as encrypted_clone
 from tests.faults.kill.cases import groups, images, moves, reading
 from tests.faults.kill.cases.case import Asked, Case
 from tests.faults.kill.world import CONNECTOR, GIB, World
@@ -47,6 +48,16 @@ def _create_from_snapshot(world: World, project: str) -> Asked:
 def _clone(world: World, project: str) -> Asked:
     source = world.volume(project)
     volume = world.volume(project, "creating", made=False, source_volid=source.id)
+    asked = _on(volume, volume=volume)
+    asked.roles["source"] = source.id
+    return asked
+
+
+def _clone_encrypted(world: World, project: str) -> Asked:
+    of_type = {"volume_type_id": world.encrypted_type()}
+    source = world.volume(project, encryption_key_id=world.key(), **of_type)
+    more = {"source_volid": source.id, "encryption_key_id": world.key(), **of_type}
+    volume = world.volume(project, "creating", made=False, **more)
     asked = _on(volume, volume=volume)
     asked.roles["source"] = source.id
     return asked
@@ -199,6 +210,7 @@ CASES = (
     Case("create, to be rescheduled", "create_volume", create.flow, _create_with_retry),
     Case("create from snapshot", "create_volume", create.flow, _create_from_snapshot),
     Case("clone", "create_volume", create.flow, _clone),
+    Case("clone, encrypted", "create_volume", encrypted_clone.flow, _clone_encrypted),
     Case("delete", "delete_volume", delete.flow, _delete),
     Case("delete, cascading", "delete_volume", delete.flow, _cascade),
     Case("unmanage", "delete_volume", delete.flow, _unmanage),

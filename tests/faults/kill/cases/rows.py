@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
+import sqlalchemy as sa
+
 from drivers.interface.records import Record
+from worker.db import models
+from worker.db.database import Database
 from worker.db.records import Records
 
 NODE, BACKEND = "h1", "b1"
@@ -18,6 +23,7 @@ class Rows:
     node = NODE
     host = HOST
     records: Records
+    database: Database
 
     @property
     def pool(self) -> str:
@@ -41,6 +47,21 @@ class Rows:
         if made:
             self.make(record.name, size)
         return record
+
+    def key(self) -> str:
+        """Make a key of a volume, as the API does, and return its id."""
+        raise NotImplementedError
+
+    def encrypted_type(self) -> str:
+        """Insert a type whose volumes are encrypted, and return its id."""
+        type_id = str(uuid.uuid4())
+        row = {"encryption_id": str(uuid.uuid4()), "volume_type_id": type_id, "provider": "luks"}
+        row |= {"cipher": "aes-xts-plain64", "key_size": 256, "control_location": "front-end"}
+        known = {"id": type_id, "name": f"encrypted {type_id}", "deleted": False}
+        with self.database.writer() as connection:
+            connection.execute(sa.insert(models.volume_types).values(**known))
+            connection.execute(sa.insert(models.encryption).values(deleted=False, **row))
+        return type_id
 
     def backup(self, volume: Record, status: str = "creating", **more: Any) -> Record:
         """Insert a backup with its quota."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Collection
@@ -21,7 +22,7 @@ class KeyLedger:
         self.deletions: Counter[str] = Counter()
         self.fails: dict[str, Exception] = {}
         """The errors of calls, by name."""
-        self._ids = map("key-{:032}".format, itertools.count(1))
+        self._ids = map("00000000-0000-4000-8000-{:012}".format, itertools.count(1))
 
     def add(self, data: bytes, owner: str = "") -> str:
         """Add a key, as the API does, and return its id."""
@@ -31,7 +32,8 @@ class KeyLedger:
 
     def create_key(self, request: Any, owner: Any, algorithm: str, length: int) -> str:
         self._fail("create_key")
-        return self.add(bytes(length // 8), str(owner.id))
+        made = hashlib.shake_256(f"{algorithm} {len(self.owners)}".encode())
+        return self.add(made.digest(length // 8), str(owner.id))
 
     def passphrase(self, request: Any, key_id: str) -> Passphrase:
         self._fail("passphrase")

@@ -30,10 +30,12 @@ from flows.volume import (
     revert,
     upload,
 )
+from flows.volume.encryption import clone
 from flows.volume.image_cache import create as cached
 from flows.volume.image_cache import evict, fill
 from flows.volume.image_volumes import upload_by_clone
 from flows.volume.migration import complete, migrate, retype
+from tests.unit.flows.every_cast import encrypted
 from tests.unit.flows.every_cast import group_cases as groups
 from tests.unit.flows.world import migrations
 from tests.unit.flows.world.world import HOST, World
@@ -99,6 +101,15 @@ def _clone(world: World) -> None:
 
 def _clone_by_snapshot(world: World) -> None:
     _clone(world)
+    world.driver.missing.add("create_cloned_volume")
+
+
+def _clone_encrypted(world: World) -> None:
+    encrypted.arrange(world)
+
+
+def _clone_encrypted_by_snapshot(world: World) -> None:
+    encrypted.arrange(world)
     world.driver.missing.add("create_cloned_volume")
 
 
@@ -262,6 +273,13 @@ CASES = [
     Case("create-from-snapshot", create.flow, _from_snapshot, {**_V, **CREATE}),
     Case("clone", create.flow, _clone, {**_V, **CREATE}),
     Case("clone-by-snapshot", create.flow, _clone_by_snapshot, {**_V, **CREATE}),
+    Case("clone-encrypted", clone.flow, _clone_encrypted, {**_V, **CREATE}),
+    Case(
+        "clone-encrypted-by-snapshot",
+        clone.flow,
+        _clone_encrypted_by_snapshot,
+        {**_V, **CREATE},
+    ),
     Case("delete", delete.flow, _delete, {**_V, **DELETE}),
     Case("delete-cascade", delete.flow, _cascade, {**_V, **DELETE, "cascade": True}),
     Case("unmanage", delete.flow, _unmanage, {**_V, **DELETE, "unmanage_only": True}, True),
@@ -414,6 +432,7 @@ def assert_settled(world: World, case: Case, broken: str = "") -> None:
     # A copy that Nova made has the data: it may be completed yet.
     kept = {"target:v1"} if case.args.get("spare_id") else set()
     assert migrating <= {None, "success", "error", *kept}, "a migration goes on for ever"
+    encrypted.assert_exact(world)
     assert not world.elsewhere.exports
     assert world.elsewhere.objects == {
         f"volume-{row['_name_id'] or row['id']}"
@@ -473,7 +492,14 @@ def _is_kept(case: Case, row: Mapping[str, Any]) -> bool:
     return row["status"] != "error" or case.factory in (snapshot_manage.flow, failover.flow)
 
 
-_CREATES = (create.flow, create_from.flow, create_from_image.flow, cached.flow, fill.flow)
+_CREATES = (
+    create.flow,
+    clone.flow,
+    create_from.flow,
+    create_from_image.flow,
+    cached.flow,
+    fill.flow,
+)
 
 
 def _has_object(case: Case, row: Mapping[str, Any]) -> bool:

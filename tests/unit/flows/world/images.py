@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drivers.interface.errors import ImageCopyFailure, ImageNotFound
+from drivers.interface.errors import ImageCopyFailure, ImageNotFound, VolumeBackendAPIException
 
 IMAGE = {
     "id": "i1",
@@ -70,6 +70,7 @@ class Images:
     def __init__(self) -> None:
         self.service = Service()
         self.check: Any = None
+        self.is_raw = True
         self.aside: set[str] = set()
         self.plan: dict[str, BaseException] = {}
         self.looked_at: list[tuple[str, int]] = []
@@ -93,6 +94,24 @@ class Images:
         self.aside.add(key)
         self.encrypted_volumes.append((wanted, passphrase))
         return file
+
+    def change_passphrase(
+        self, file: Any, wanted: Any, old: bytes, new: bytes, size: int, key: str
+    ) -> bool:
+        """Write the passphrase into a file, in two steps: after the first one both open it."""
+        self.aside.add(key)
+        if "change_passphrase" in self.plan:
+            raise self.plan["change_passphrase"]
+        file.seek(0)
+        found = file.read().split() if self.is_raw else []
+        if found and found[0] == b"luks":
+            if old not in found and new not in found:
+                raise VolumeBackendAPIException("the key does not open the header of the volume")
+            file.seek(0)
+            file.write(b"luks %b" % new)
+            file.truncate()
+        self.aside.discard(key)
+        return self.is_raw
 
     def fetch(
         self,

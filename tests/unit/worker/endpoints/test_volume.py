@@ -9,6 +9,7 @@ import pytest
 
 from flows.group import create_from, create_snapshot, delete, update
 from flows.volume import create, create_from_image, manage, reimage, upload
+from flows.volume.encryption import clone
 from flows.volume.image_volumes import upload_by_clone
 from flows.volume.migration import complete, migrate, retype
 from tests.dispatchers import backup_dispatcher, volume_dispatcher
@@ -107,6 +108,10 @@ class TestImages:
             ({}, None, create.flow),
             ({"source_volid": IMAGE}, {"image_id": IMAGE}, create.flow),
             ({"snapshot_id": IMAGE}, {"image_id": IMAGE}, create.flow),
+            ({"source_volid": IMAGE, "encryption_key_id": "k"}, None, clone.flow),
+            ({"source_volid": IMAGE, "encryption_key_id": None}, None, create.flow),
+            ({"snapshot_id": IMAGE, "encryption_key_id": "k"}, None, create.flow),
+            ({"encryption_key_id": "k"}, None, create.flow),
         ],
     )
     def test_which_flow_creates(
