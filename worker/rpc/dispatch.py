@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from worker.rpc import codec
-from worker.rpc.operation import Operation
+from worker.rpc.operation import Operation, generated_id
 from worker.rpc.received import argument_forms
 from worker.rpc.request_context import RequestContext
 
@@ -146,7 +146,7 @@ class Dispatcher:
             made,
             method=method,
             quick=target.quick,
-            message_id=str(message.get("_unique_id") or ""),
+            message_id=str(message.get("_unique_id") or generated_id()),
             request=request,
             args=args,
         )

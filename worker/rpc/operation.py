@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -127,3 +128,8 @@ def _mapping(meta: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     if not isinstance(value := meta[name], Mapping):
         raise ValueError(f"{name} is no mapping")
     return value
+
+
+def generated_id() -> str:
+    """Return an id for a message without one, which nothing can know at a second delivery."""
+    return uuid.uuid4().hex

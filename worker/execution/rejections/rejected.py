@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import reprlib
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +19,7 @@ from worker.journal.errors import JournalRefused
 from worker.metrics.definitions import REJECTED
 from worker.metrics.measurements import MEASURED
 from worker.rpc.dispatch import BadMessage
+from worker.rpc.operation import generated_id
 from worker.rpc.request_context import RequestContext
 
 LOG = logging.getLogger(__name__)
@@ -130,8 +130,3 @@ def _contents(message: Mapping[str, Any], context: Mapping[str, Any]) -> dict[st
     except Exception as error:  # noqa: BLE001 - the message may hold anything at all
         LOG.debug("the contents of a message are not kept: %s", error)
         return {}
-
-
-def generated_id() -> str:
-    """Return an id for a message without one."""
-    return uuid.uuid4().hex

@@ -294,6 +294,13 @@ class TestCasts:
         bench.ended(flow)
         assert GATE.ran == ["a"]
 
+    def test_messages_without_an_id_are_no_copies_of_each_other(self, bench: Bench) -> None:
+        message = {"method": "note", "version": "3.0"}
+        for name in ("a", "b"):
+            messages.cast(bench.intake, {**message, "args": {"name": name}}, {}, lambda: None)
+
+        until(lambda: sorted(GATE.ran) == ["a", "b"])
+
     def test_a_message_that_is_delivered_twice_runs_once(self, bench: Bench) -> None:
         flow = bench.cast("note", name="a")
         bench.cast("note", flow, name="a")
