@@ -14,6 +14,7 @@ import threading
 from collections.abc import Sequence
 
 from oslo_utils import units
+from taskflow import states
 from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
 
@@ -23,14 +24,17 @@ from worker.call_log import MESSAGES, ShownMessage
 from worker.execution.cast_queue import CastQueue
 from worker.execution.fairness.backlog import WaitingCast
 from worker.execution.log_limit import LogLimit
+from worker.execution.pools.call_pool import NOT_BEGUN
 from worker.execution.pools.operation_pool import OperationPool
-from worker.execution.rejections.rejected import RejectedMessages, generated_id
+from worker.execution.rejections.rejected import RejectedMessages
 from worker.execution.slot_journal import SlotJournal
+from worker.journal.entries.insertions import flow_id
 from worker.journal.errors import JournalError, JournalRefused, JournalUnavailable
+from worker.journal.journal import ENDED
 from worker.metrics.definitions import CASTS_ACCEPTED, CASTS_REPEATED
 from worker.metrics.measurements import MEASURED
 from worker.rpc.dispatch import BadMessage, DirectCall, Dispatcher
-from worker.rpc.operation import Operation
+from worker.rpc.operation import Operation, generated_id
 from worker.rpc.server import Call, Cast
 
 LOG = logging.getLogger(__name__)
@@ -40,6 +44,9 @@ UNDECODED_MAX = 64 * units.Mi
 
 DEFAULT_PATIENCE = 60.0
 """Seconds that a caller waits where its message does not say so: oslo.messaging's default."""
+
+FIRST_POLL = 0.2
+"""Seconds between two looks at the first delivery of a call, which runs."""
 
 REPLY_TIME = 2.0
 """Seconds before a caller gives up in which it gets the error of a journal that is away: then it
@@ -68,6 +75,7 @@ class Intake:
         self._slot = journal.slot
         self._operations = operations
         self._rejected = rejected
+        self._stopping = stopping
         self._log = LogLimit(LOG)
         self._casts = CastQueue(
             self._dispatch,
@@ -227,13 +235,38 @@ class Intake:
             return None
         unique_id = operation.message_id
         detail = self._journal_call(call, operation, unique_id)
-        if detail is None:  # its first delivery runs, or has run; running it twice is harmless
+        if detail is None:
+            if self._first_replies(call, flow_id(unique_id)):
+                LOG.info("%s came twice, it is run once: message %.100s", _method(call), unique_id)
+                return None
             unique_id = generated_id()
             detail = self._journal_call(call, operation, unique_id)
         if _timed_out(call):
             self._journal.insertions.withdraw(unique_id)
             return None
         return detail
+
+    def _first_replies(self, call: Call, flow: str) -> bool:
+        """Return whether the first delivery of a call has replied to it; wait while it runs.
+
+        A connection that is made or ended twice is made or ended under the next user of the
+        volume. Only where the first was reverted after a kill, its caller waits still.
+
+        :raises JournalUnavailable: nothing was done.
+        :raises ProcessStopping: nothing was done.
+        """
+        while not call.has_timed_out:
+            try:
+                first = self._until_available(lambda: self._journal.load(flow), call.time_left)
+            except JournalUnavailable:
+                raise
+            except JournalError:  # it was withdrawn before it began, or cannot be read
+                return False
+            if first.state in ENDED:
+                return first.state == states.SUCCESS or not first.meta.get("resumes")
+            if self._stopping.wait(FIRST_POLL):
+                raise ProcessStopping(NOT_BEGUN)
+        return True
 
     def _journal_call(self, call: Call, operation: Operation, unique_id: str) -> FlowDetail | None:
         """Journal a call; an outage is waited for as long as its caller waits.

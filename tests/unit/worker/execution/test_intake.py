@@ -21,6 +21,7 @@ from tests.messages import arrived
 from worker.execution import intake
 from worker.execution.intake import Intake
 from worker.execution.slot_journal import SlotJournal
+from worker.journal.entries.insertions import flow_id
 from worker.journal.errors import JournalError, JournalRefused, JournalUnavailable
 from worker.rpc import server
 from worker.rpc.dispatch import BadMessage, DirectCall
@@ -38,6 +39,7 @@ class Parts:
 
     :ivar dispatched: the value that the dispatcher returns, or the error that it raises.
     :ivar accepted: answers of the journal, in order; None for an id that it has already.
+    :ivar loaded: answers of the journal for a first delivery, in order.
     :ivar refusals: errors of the journal for rejected messages, in order.
     :ivar outcome: the end of an operation that is run for a call.
     :ivar room: whether operations are admitted, and calls begun.
@@ -47,6 +49,7 @@ class Parts:
     def __init__(self) -> None:
         self.dispatched: Any = OPERATION
         self.accepted: list[Any] = ["detail"]
+        self.loaded: list[Any] = []
         self.refusals: list[BaseException] = []
         self.outcome: Any = Outcome("done", result="answer")
         self.events: list[tuple[Any, ...]] = []
@@ -62,6 +65,7 @@ class Parts:
                     accept=self._accept,
                     accept_together=self._accept_together,
                     insertions=SimpleNamespace(withdraw=self._withdraw),
+                    load=self._load,
                 ),
                 SimpleNamespace(until_available=self._until_available),  # type: ignore[arg-type]
                 "h1@b1/0",
@@ -102,6 +106,13 @@ class Parts:
         assert slot == "h1@b1/0" and operation == OPERATION
         self.events.append(("accept", unique_id))
         answer = self.accepted.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def _load(self, flow: str) -> Any:
+        assert flow == flow_id("id-1")
+        answer = self.loaded.pop(0)
         if isinstance(answer, BaseException):
             raise answer
         return answer
@@ -268,12 +279,51 @@ class TestCall:
         assert parts.call() == "answer"
         assert parts.events == [("accept", "id-1")]
 
-    def test_a_second_delivery_runs_under_an_id_of_its_own(self, parts):
-        parts.accepted = [None, "detail"]
+    @pytest.mark.parametrize(
+        "first",
+        [
+            SimpleNamespace(state="REVERTED", meta={"resumes": 1}),
+            JournalError("journal: there is no flow"),
+        ],
+        ids=["reverted after a kill", "withdrawn"],
+    )
+    def test_a_second_delivery_runs_where_nothing_has_replied(self, parts, first):
+        parts.accepted, parts.loaded = [None, "detail"], [first]
 
         assert parts.call() == "answer"
         (_, first), (_, second) = parts.events
         assert first == "id-1" != second
+
+    @pytest.mark.parametrize(
+        "first",
+        [
+            SimpleNamespace(state="SUCCESS", meta={}),
+            SimpleNamespace(state="REVERTED", meta={"resumes": 0}),
+        ],
+        ids=["a success", "a failure"],
+    )
+    def test_nor_does_it_run_where_the_first_has_replied(self, parts, first, monkeypatch):
+        monkeypatch.setattr(intake, "FIRST_POLL", 0.0)
+        running = SimpleNamespace(state="RUNNING", meta={"resumes": 0})
+        parts.accepted, parts.loaded = [None], [running, running, first]
+
+        assert parts.call() is None
+        assert (parts.events, parts.replies, parts.loaded) == ([("accept", "id-1")], [], [])
+
+    def test_a_wait_for_the_first_ends_with_the_callers_patience(self, parts, monkeypatch):
+        monkeypatch.setattr(intake, "FIRST_POLL", 0.0)
+        parts.accepted = [None]
+        parts.loaded = [SimpleNamespace(state="RUNNING", meta={})] * 10**6
+
+        assert parts.call(patience=0.05) is None
+        assert parts.replies == []
+
+    def test_a_stop_ends_the_wait_for_the_first(self, parts):
+        parts.accepted, parts.loaded = [None], [SimpleNamespace(state="RUNNING", meta={})]
+        parts.intake._stopping.set()
+
+        with pytest.raises(ProcessStopping, match="not begun"):
+            parts.call()
 
     def test_a_failure_is_raised_as_the_operation_raised_it(self, parts):
         parts.outcome = Outcome("failed", Failure.from_exception(InvalidVolume("too small")))
