@@ -14,7 +14,6 @@ import threading
 from collections.abc import Sequence
 
 from oslo_utils import units
-from taskflow import states
 from taskflow.persistence.models import FlowDetail
 from taskflow.types.failure import Failure
 
@@ -28,6 +27,7 @@ from worker.execution.pools.call_pool import NOT_BEGUN
 from worker.execution.pools.operation_pool import OperationPool
 from worker.execution.rejections.rejected import RejectedMessages
 from worker.execution.slot_journal import SlotJournal
+from worker.journal.entries.ended_operation import RESUMED
 from worker.journal.entries.insertions import flow_id
 from worker.journal.errors import JournalError, JournalRefused, JournalUnavailable
 from worker.journal.journal import ENDED
@@ -241,16 +241,27 @@ class Intake:
                 return None
             unique_id = generated_id()
             detail = self._journal_call(call, operation, unique_id)
-        if _timed_out(call):
+        if _timed_out(call) or (call.redelivered and self._is_repeated(detail)):
             self._journal.insertions.withdraw(unique_id)
             return None
         return detail
+
+    def _is_repeated(self, detail: FlowDetail | None) -> bool:
+        """Return whether the caller has sent its request again meanwhile, with success.
+
+        The first delivery was perhaps to a process that is gone with the caller, as both are when
+        a host dies; the operation of the caller was resumed, and nothing waits for this reply.
+        """
+        if detail is None or not self._until_available(lambda: self._journal.was_repeated(detail)):
+            return False
+        LOG.info("%s is not carried out: its caller has sent it again, with success", detail.name)
+        return True
 
     def _first_replies(self, call: Call, flow: str) -> bool:
         """Return whether the first delivery of a call has replied to it; wait while it runs.
 
         A connection that is made or ended twice is made or ended under the next user of the
-        volume. Only where the first was reverted after a kill, its caller waits still.
+        volume. Only where the first was interrupted, and resumed, its caller waits still.
 
         :raises JournalUnavailable: nothing was done.
         :raises ProcessStopping: nothing was done.
@@ -263,7 +274,7 @@ class Intake:
             except JournalError:  # it was withdrawn before it began, or cannot be read
                 return False
             if first.state in ENDED:
-                return first.state == states.SUCCESS or not first.meta.get("resumes")
+                return not first.meta.get(RESUMED)
             if self._stopping.wait(FIRST_POLL):
                 raise ProcessStopping(NOT_BEGUN)
         return True

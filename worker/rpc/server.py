@@ -90,6 +90,7 @@ class Call:
     :param timeout: seconds that the caller waits; None where the message does not say.
     :param arrived: when it arrived at the earliest, by the monotonic clock.
     :param size: bytes of its body.
+    :param redelivered: whether it was delivered before, perhaps to a process that is gone.
     :param send_elsewhere: has another host reply, which gets the message with so many seconds left;
         returns whether there is one.
     """
@@ -100,6 +101,7 @@ class Call:
     timeout: float | None = None
     arrived: float = field(default_factory=time.monotonic)
     size: int = 0
+    redelivered: bool = False
     send_elsewhere: Callable[[float | None], bool] = lambda _seconds: False
 
     @property
@@ -274,11 +276,11 @@ class _Listener(compat.Listener):
             self.outstanding.discard(delivery)
             incoming = self.take_call(parsed)
             if incoming is not None:
-                self._intake.call(self._call(incoming, message))
+                self._intake.call(self._call(incoming, message, delivery.redelivered))
         elif not self._observer.take_over(cast, parsed):
             self._hand_over(cast)
 
-    def _call(self, incoming: Any, raw: Any) -> Call:
+    def _call(self, incoming: Any, raw: Any, redelivered: bool) -> Call:
         # The listener has taken the id out of the message.
         message = {**incoming.message, "_unique_id": incoming.unique_id}
         reply = functools.partial(_reply, self.driver.conf, incoming)
@@ -286,7 +288,7 @@ class _Listener(compat.Listener):
         limits = [one for one in (_expiration(raw), incoming.client_timeout) if one]
         timeout = min(limits, default=None)
         arrived = self.earliest_arrival()
-        call = Call(message, incoming.ctxt, reply, timeout, arrived, _size(raw))
+        call = Call(message, incoming.ctxt, reply, timeout, arrived, _size(raw), redelivered)
         if not self._shared:
             return call
         return replace(call, send_elsewhere=functools.partial(self._send_elsewhere, raw))

@@ -464,13 +464,16 @@ class TestCallsOfACluster:
         return raw, call
 
     @pytest.mark.parametrize("expiration", ["60000", None])
-    def test_one_is_sent_to_its_queue_again_as_it_came(self, expiration: str | None) -> None:
+    def test_one_is_sent_again_under_an_id_of_its_own(self, expiration: str | None) -> None:
         bench = Bench(shared=True, others_serve=lambda: True)
         raw, call = self.taken(bench, expiration)
         assert call.hand_over()
 
-        [(*message, left)] = bench.sent
-        assert message == ["openstack", "volume.c1", raw.payload]
+        [(*address, wire, left)] = bench.sent
+        assert address == ["openstack", "volume.c1"]
+        before, sent = (common.deserialize_msg(one) for one in (raw.payload, wire))
+        assert before.pop("_unique_id") != sent.pop("_unique_id")
+        assert before == sent
         assert left is None if expiration is None else 50 < left <= 60
 
     @pytest.mark.parametrize(("shared", "others"), [(True, False), (False, True)])

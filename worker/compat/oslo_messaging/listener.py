@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
@@ -99,16 +100,21 @@ class Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
         return self.incoming.pop() if self.incoming else None
 
     def send_again(self, message: Any, seconds: float | None) -> None:
-        """Send a message to its queue once more; callable from any thread.
+        """Send a message to its queue under an id of its own, as a caller that repeats its call.
+
+        Callable from any thread.
 
         :param message: as it came from the AMQP library.
         :param seconds: after which the broker drops it; None for never.
         :raises Exception: it was not sent.
         """
-        way = message.delivery_info
+        way, wire = message.delivery_info, message.payload
+        body = common.deserialize_msg(wire) | {amqp.UNIQUE_ID: uuid.uuid4().hex}
         with self.driver._get_connection(common.PURPOSE_SEND) as connection:
             connection.topic_send(
-                *(way["exchange"], way["routing_key"], message.payload), timeout=seconds, retry=0
+                *(way["exchange"], way["routing_key"], common.serialize_msg(body)),
+                timeout=seconds,
+                retry=0,
             )
 
     def run_soon(self, work: Callable[[], None]) -> None:

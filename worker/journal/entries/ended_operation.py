@@ -24,6 +24,9 @@ from worker.journal import interruptions
 MASKED = "masked"
 """Key of the meta of an ended flow whose secrets were removed: it cannot run again."""
 
+RESUMED = "resumed"
+"""Key of the meta of an ended flow that was resumed: a caller got no reply of its first attempt."""
+
 _KEPT_TO_RESUME = ("args", "request", "locks", "shared", "when_cut_short", "moves_data", "claims")
 """Keys of the meta that a failed flow keeps, so that an operator may resume it."""
 
@@ -91,6 +94,8 @@ def shown(text: object) -> str:
 def _listed(detail: FlowDetail) -> dict[str, Any]:
     """Return the fields of listings."""
     meta = {key: detail.meta[key] for key in ("method", "factory", "resource", "resumes")}
+    if "reached" in detail.meta:
+        meta[RESUMED] = True
     return {**meta, "request_id": detail.meta["request"].get("request_id")}
 
 

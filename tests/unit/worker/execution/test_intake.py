@@ -21,6 +21,7 @@ from tests.messages import arrived
 from worker.execution import intake
 from worker.execution.intake import Intake
 from worker.execution.slot_journal import SlotJournal
+from worker.journal.entries.ended_operation import RESUMED
 from worker.journal.entries.insertions import flow_id
 from worker.journal.errors import JournalError, JournalRefused, JournalUnavailable
 from worker.rpc import server
@@ -282,10 +283,11 @@ class TestCall:
     @pytest.mark.parametrize(
         "first",
         [
-            SimpleNamespace(state="REVERTED", meta={"resumes": 1}),
+            SimpleNamespace(state="REVERTED", meta={RESUMED: True}),
+            SimpleNamespace(state="SUCCESS", meta={RESUMED: True}),
             JournalError("journal: there is no flow"),
         ],
-        ids=["reverted after a kill", "withdrawn"],
+        ids=["reverted after a kill", "finished after a kill", "withdrawn"],
     )
     def test_a_second_delivery_runs_where_nothing_has_replied(self, parts, first):
         parts.accepted, parts.loaded = [None, "detail"], [first]
@@ -309,6 +311,15 @@ class TestCall:
 
         assert parts.call() is None
         assert (parts.events, parts.replies, parts.loaded) == ([("accept", "id-1")], [], [])
+
+    @pytest.mark.parametrize("repeated", [True, False])
+    def test_one_that_comes_late_after_its_repetition_does_not_run(self, parts, repeated):
+        detail = SimpleNamespace(name="create_volume")
+        parts.accepted = [detail]
+        parts.intake._journal.was_repeated = lambda found: repeated and found is detail
+
+        assert parts.call(redelivered=True) == (None if repeated else "answer")
+        assert parts.events == [("accept", "id-1"), ("withdraw", "id-1")][: 1 + repeated]
 
     def test_a_wait_for_the_first_ends_with_the_callers_patience(self, parts, monkeypatch):
         monkeypatch.setattr(intake, "FIRST_POLL", 0.0)
