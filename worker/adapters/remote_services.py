@@ -9,8 +9,10 @@ meanwhile; so a call without a reply is repeated a few times before it fails.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -35,7 +37,9 @@ STOPPING = ("CinderException", "the service stops")
 """Class and text of the answer of a Holdfast service that stops: the call is repeated."""
 
 TRIES = 3
-"""How often a call without a reply is made."""
+PATIENCE = 300.0
+"""How often a call without a reply is made at least, and for how many seconds: several hosts that
+were to reply may be lost one after the other."""
 
 SEND_PAUSE = 0.2
 SEND_PAUSE_MAX = 2.0
@@ -142,7 +146,8 @@ class RemoteVolumeServices:
 
     def _call(self, request: Any, source: Record, method: str, **args: Any) -> Any:
         host = _address(source)
-        for left in reversed(range(TRIES)):
+        until = time.monotonic() + PATIENCE
+        for tries in itertools.count(1):
             try:
                 return _sent(
                     lambda: self._client.call(request, host, method, **args), self._stopping
@@ -150,7 +155,8 @@ class RemoteVolumeServices:
             except ServiceUnreachable as error:
                 if self._stopping.is_set():
                     raise ProcessStopping(str(error)) from error
-                if not left:
+                silent = isinstance(error.__cause__, oslo_messaging.MessagingTimeout)
+                if tries >= TRIES and (not silent or time.monotonic() > until):
                     raise
                 LOG.warning("%s; the call is repeated", error)
         raise AssertionError("not reached")

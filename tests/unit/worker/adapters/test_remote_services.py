@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import threading
+import types
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -76,6 +77,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
     for name in ("VolumeClient", "BackupClient"):
         monkeypatch.setattr(remote_services, name, lambda *_: made)
     monkeypatch.setattr(remote_services, "SEND_PAUSE_MAX", 0.0)
+    monkeypatch.setattr(remote_services, "PATIENCE", 0.0)
     return made
 
 
@@ -188,6 +190,24 @@ class TestFailures:
         with pytest.raises(ServiceUnreachable):
             services.unexport(REQUEST, VOLUME)
         assert len(client.sent) == TRIES
+
+    def test_one_without_a_reply_is_repeated_for_minutes(self, services, client, monkeypatch):
+        """Several hosts that were to reply may be lost one after the other."""
+        now = 0.0
+
+        def pass_time() -> None:
+            nonlocal now
+            now += 20.0
+
+        monkeypatch.setattr(remote_services, "PATIENCE", 300.0)
+        clock = types.SimpleNamespace(monotonic=lambda: now)
+        monkeypatch.setattr(remote_services, "time", clock)
+        client.answers = [oslo_messaging.MessagingTimeout("no reply")] * 100
+        client.after_each = pass_time
+
+        with pytest.raises(ServiceUnreachable):
+            services.unexport(REQUEST, VOLUME)
+        assert len(client.sent) == 16
 
     @pytest.mark.parametrize("error", SILENT)
     def test_a_stop_ends_the_tries(self, services, client, stopping, error):
