@@ -20,6 +20,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 import urllib.parse
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -50,6 +51,9 @@ class LocksUnavailable(Exception):
 
 RENEWALS = 3
 """How often a lock is renewed in its lifetime."""
+
+SHORT_OUTAGE = 2.0
+"""Seconds of an outage in which operations just wait."""
 
 _AUTHORITY = "ca_cert (etcd) or ssl_ca_certs (Redis) in [coordination] backend_url"
 
@@ -84,6 +88,7 @@ class Locks:
     def __init__(self, url: str, member: str, lifetime: float | None = None) -> None:
         place = urllib.parse.urlsplit(url)
         options = _options(place.query, lifetime)
+        self._member = member
         self._coordinator = coordination.get_coordinator(url, member.encode(), **options)
         compat.fail_at_once(self._coordinator)
         self._directory = place.path if place.scheme == "file" else None
@@ -104,6 +109,25 @@ class Locks:
     def expire(self) -> bool:
         """Whether the server releases locks that are not renewed."""
         return self._lifetime is not None
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the server did not answer for some seconds, as far as is known."""
+        since = self.outage.since
+        return since is not None and time.monotonic() - since > SHORT_OUTAGE
+
+    def ask(self) -> None:
+        """Ask the server during an outage, so that its end is known; may take long."""
+        if self.outage.since is None:
+            return
+        lock = self._coordinator.get_lock(f"{PREFIX}outage-{self._member}".encode())
+        try:
+            if lock.acquire(blocking=False):
+                lock.release()
+        except compat.errors_of_a_start() as error:
+            LOG.debug("the server of the locks is still away: %s", error)
+        else:
+            self.outage.end()
 
     def held_names(self) -> dict[str, tuple[int, int]]:
         """Return the locks of this process: how many threads hold each, and how many wait."""

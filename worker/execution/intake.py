@@ -31,6 +31,7 @@ from worker.journal.entries.ended_operation import RESUMED
 from worker.journal.entries.insertions import flow_id
 from worker.journal.errors import JournalError, JournalRefused, JournalUnavailable
 from worker.journal.journal import ENDED
+from worker.locks import LocksUnavailable
 from worker.metrics.definitions import CASTS_ACCEPTED, CASTS_REPEATED
 from worker.metrics.measurements import MEASURED
 from worker.rpc.dispatch import BadMessage, DirectCall, Dispatcher
@@ -41,6 +42,10 @@ LOG = logging.getLogger(__name__)
 
 UNDECODED_MAX = 64 * units.Mi
 """Bytes of casts that wait to be decoded, from which on the broker is asked to deliver fewer."""
+
+OUTAGE_OF_LOCKS = 4.0
+"""Seconds of an outage of the locks after which a call is left to another host: by then this one
+does not consume the queue any more."""
 
 DEFAULT_PATIENCE = 60.0
 """Seconds that a caller waits where its message does not say so: oslo.messaging's default."""
@@ -224,7 +229,8 @@ class Intake:
         else:
             accept = functools.partial(self._accept_call, call, dispatched)
             ended = functools.partial(_reply, call, dispatched)
-            self._operations.calls.run(dispatched, accept, ended, call.size)
+            patience = OUTAGE_OF_LOCKS if call.others_serve() else None
+            self._operations.calls.run(dispatched, accept, ended, call.size, patience)
 
     def _accept_call(self, call: Call, operation: Operation) -> FlowDetail | None:
         """Journal a call; return None where its caller has given up meanwhile.
@@ -313,8 +319,10 @@ def _reply(
     One that was interrupted is done, or reverted, at the next start.
     """
     interrupted = outcome is not None and outcome.state == "suspended"
-    if (interrupted or isinstance(error, ProcessStopping)) and call.hand_over():
-        LOG.info("the service stops: it leaves %s to another host", operation.method)
+    kept_back = interrupted or isinstance(error, (ProcessStopping, LocksUnavailable))
+    if kept_back and call.hand_over():
+        reason = "the service stops" if interrupted else error
+        LOG.info("this host leaves %s to another host: %s", operation.method, reason)
     elif outcome is None:
         call.reply(None, error)
     elif interrupted:

@@ -75,11 +75,17 @@ class HeldLocks:
         """Whether they can be lost while they are held."""
         return self._locks.expire
 
-    def take(self) -> None:
-        """Take them, again after a loss. :raises ProcessStopping: they are not held."""
+    def take(self, patience: float | None = None) -> None:
+        """Take them, again after a loss.
+
+        :param patience: seconds of an outage after which its error is raised.
+        :raises ProcessStopping: they are not held.
+        """
         self.release()
         held = functools.partial(self._locks.held, self._names)
-        self._holds = self._retry.until_available(lambda: self._stack.enter_context(held()))
+        self._holds = self._retry.until_available(
+            lambda: self._stack.enter_context(held()), patience
+        )
 
     def require(self) -> None:
         """Return when the locks are certainly held: an outage of their server is waited for.
@@ -159,17 +165,22 @@ class ResourceQueue:
         _call(turn)
 
     @contextmanager
-    def held(self, ticket: Ticket) -> Iterator[HeldLocks]:
+    def held(self, ticket: Ticket, patience: float | None = None) -> Iterator[HeldLocks]:
         """Hold the locks of a ticket whose turn it is against other processes.
 
         A full disk, a lack of descriptors, and an outage of their server are waited for.
 
+        :param patience: seconds after which none of these is waited for any more.
         :raises ProcessStopping: the locks are not held.
+        :raises LocksUnavailable: neither are they, after the patience.
         """
         locks = HeldLocks(self._locks, ticket.names, self._retry)
         began = time.monotonic()
         try:
-            locks.take()
+            try:
+                locks.take(patience)
+            except (OSError, ToozError) as error:
+                raise LocksUnavailable(str(error)) from error
             MEASURED.observe(LOCK_SECONDS, time.monotonic() - began)
             yield locks
         finally:

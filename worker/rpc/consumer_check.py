@@ -42,6 +42,10 @@ class ConsumingServer(Protocol):
     def passed(self) -> float:
         """When the thread of the consumers last passed through its loop, by the monotonic clock."""
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether it consumes nothing for the time being."""
+
     def bindings(self) -> list[compat.Binding]:
         """Return the consumed queues."""
 
@@ -111,6 +115,9 @@ class ConsumerCheck:
 
     def _check(self, server: ConsumingServer) -> Collection[str]:
         """Check a server; return the queues without consumers."""
+        if server.is_paused:
+            self._missing_since.pop(server, None)
+            return ()
         try:
             counts = self._counts(server.bindings())
         except Exception as error:  # noqa: BLE001 - the broker is away: reported elsewhere

@@ -93,6 +93,7 @@ class Call:
     :param redelivered: whether it was delivered before, perhaps to a process that is gone.
     :param send_elsewhere: has another host reply, which gets the message with so many seconds left;
         returns whether there is one.
+    :param others_serve: returns whether another host could.
     """
 
     message: Mapping[str, Any]
@@ -103,6 +104,7 @@ class Call:
     size: int = 0
     redelivered: bool = False
     send_elsewhere: Callable[[float | None], bool] = lambda _seconds: False
+    others_serve: Callable[[], bool] = lambda: False
 
     @property
     def time_left(self) -> float | None:
@@ -291,7 +293,8 @@ class _Listener(compat.Listener):
         call = Call(message, incoming.ctxt, reply, timeout, arrived, _size(raw), redelivered)
         if not self._shared:
             return call
-        return replace(call, send_elsewhere=functools.partial(self._send_elsewhere, raw))
+        send = functools.partial(self._send_elsewhere, raw)
+        return replace(call, send_elsewhere=send, others_serve=self._others_serve)
 
     def _send_elsewhere(self, raw: Any, seconds: float | None) -> bool:
         """Send a call to its queue again, if another host consumes it; return whether it was."""

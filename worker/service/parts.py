@@ -25,6 +25,7 @@ from worker.journal.journal import Journal
 from worker.locks import Locks
 from worker.rpc.consumer_check import ConsumerCheck
 from worker.rpc.notifications.notifier import Notifier
+from worker.rpc.received.shared_queue import SharedQueue
 from worker.rpc.server import Server
 from worker.service.inputs import Identity
 from worker.service.journal_watch import JournalWatch
@@ -119,4 +120,5 @@ class Parts:
     adopter: Adopter | None
     reporter: Reporter
     recovery: Recovery
+    shared_queue: SharedQueue | None = None
     others_serve: Callable[[], bool] = lambda: False

@@ -21,6 +21,7 @@ from worker.rpc import topics
 from worker.rpc.dispatch import Dispatcher
 from worker.rpc.markers import MarkedMessages, Markers, consumed
 from worker.rpc.received.deliveries import Deliveries
+from worker.rpc.received.shared_queue import SharedQueue
 from worker.rpc.server import PREFETCH_UNDER_LOAD, Server
 from worker.rpc.transport import fetched_ahead
 from worker.service.parts import Infrastructure
@@ -64,6 +65,20 @@ def _sharing(base: Infrastructure, target: oslo_messaging.Target) -> dict[str, A
         return {"ahead": fetched_ahead(base.conf, PREFETCH_UNDER_LOAD)}
     prefetch = max(1, base.conf.executor_thread_pool_size // SHARED_PREFETCH)
     return {"shared": True, "others_serve": base.others_serve, "prefetch": prefetch}
+
+
+def make_shared_queue(base: Infrastructure, servers: Iterable[Server]) -> SharedQueue | None:
+    """Build what leaves the queue of a cluster to other hosts; None without a cluster."""
+    if base.identity.cluster is None or not base.locks.expire:
+        return None
+    shared = [server for server in servers if server.is_shared]
+    return SharedQueue(
+        f"the queue of {base.identity.cluster}",
+        lambda: base.locks.is_away,
+        base.locks.ask,
+        base.others_serve,
+        lambda: [server.listening for server in shared if server.is_listening],
+    )
 
 
 def make_proof(base: Infrastructure, targets: Sequence[oslo_messaging.Target]) -> ProofWait:

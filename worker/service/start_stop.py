@@ -127,6 +127,8 @@ class Service:
             threading.Thread(target=self._set_up, args=(parts,), name="set-up", daemon=True).start()
         parts.intake.start()
         self._start_consuming(parts)
+        if parts.shared_queue is not None:
+            parts.shared_queue.start(self._inputs.stopping)
         if not self._inputs.stopping.is_set():
             self._inputs.waits.watch("the driver", lambda: not parts.backend.initialized)
             parts.reporter.start()

@@ -117,6 +117,7 @@ def build(name: str, inputs: Inputs) -> Parts:
         common, executor, submitted=submitted, most=lambda: int(configuration.operations_max)
     )
     intake = receiving.make_intake(common, dispatcher, operations)
+    servers = receiving.make_servers(common, targets, intake)
     unserved = receiving.make_unserved_queues(common)
     report = functools.partial(
         _report, common, backend, capabilities, scheduler, failovers, unserved
@@ -127,7 +128,8 @@ def build(name: str, inputs: Inputs) -> Parts:
         backend=backend,
         operations=operations,
         intake=intake,
-        servers=receiving.make_servers(common, targets, intake),
+        servers=servers,
+        shared_queue=receiving.make_shared_queue(common, servers),
         requests=base.make_requests(common, operations, dispatcher),
         adopter=base.make_adopter(common, operations),
         reporter=base.make_reporter(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import empty_database, require
+from tests.functional.clusters.relay import Relay
 from tests.functional.clusters.two_hosts import TwoHosts
 from tests.functional.service import services
 from tests.servers import Broker, Servers
@@ -27,14 +28,27 @@ def locks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 
 
 @pytest.fixture(scope="package")
+def way_of_second(locks: Redis) -> Iterator[Relay]:
+    """The way of the second host to the server of locks."""
+    made = Relay(locks.port)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="package")
 def running_hosts(
-    broker: Broker, servers: Servers, locks: Redis, tmp_path_factory: pytest.TempPathFactory
+    broker: Broker,
+    servers: Servers,
+    locks: Redis,
+    way_of_second: Relay,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[TwoHosts]:
     directory = tmp_path_factory.mktemp("cluster")
     database = empty_database("mysql", servers, directory)
     journal = empty_database("mysql", servers, directory)
     with services(directory, forked=True) as make:
-        made = TwoHosts(make, broker.vhost(), database, journal, locks.url, directory)
+        urls = (locks.url, locks.url.replace(str(locks.port), str(way_of_second.port)))
+        made = TwoHosts(make, broker.vhost(), database, journal, urls, directory)
         made.start()
         yield made
         made.close()

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import redis
 
-from tests.functional.clusters.two_hosts import TwoHosts
+from tests.functional.cloud import REQUEST, encoded
+from tests.functional.clusters.relay import Relay
+from tests.functional.clusters.two_hosts import CLUSTER, HOSTS, TwoHosts
 from tests.servers import until
 from tests.servers.several.redis import Redis
 
@@ -46,6 +49,37 @@ def test_operations_wait_for_a_server_that_is_away(
         hosts.wait_status(volume, "available")
     assert all(one.count("the server of the locks is away") <= 1 for one in texts())
     assert not any("Traceback" in one for one in texts())
+
+
+def test_a_host_that_is_cut_from_the_server_leaves_the_queue_to_the_other(
+    hosts: TwoHosts, way_of_second: Relay
+) -> None:
+    connector = {"host": "a", "initiator": "iqn.2026-11.org.example:a"}
+    volumes = [hosts.volume("in-use") for _ in range(8)]
+    client, position = hosts.client(timeout=60), hosts.other.position()
+    way_of_second.close()
+    with ThreadPoolExecutor(len(volumes)) as threads:
+        answers = [
+            threads.submit(
+                *(client.call, dict(REQUEST), "initialize_connection"),
+                **encoded({"volume": volume, "connector": connector}),
+            )
+            for volume in volumes
+        ]
+        assert {one.result()["data"]["target_lun"] for one in answers} == {1}
+    text = hosts.other.text(position)
+    assert f"this host leaves the queue of {CLUSTER} to others" in text
+    assert "leaves initialize_connection to another host" in text
+    created = [hosts.volume() for _ in range(8)]
+    for volume in created:
+        hosts.cast("create_volume", volume=volume)
+    for volume in created:
+        hosts.wait_status(volume, "available")
+    assert {hosts.host_of(volume) for volume in created} == {HOSTS[0]}
+
+    way_of_second.open()
+    hosts.other.wait_for_log(f"consumes the queue of {CLUSTER} again", after=position)
+    until(lambda: hosts.consumers() == len(HOSTS), 30, "the consumers of both")
 
 
 def test_no_driver_call_begins_without_the_lock(

@@ -16,6 +16,7 @@ from tests.functional.cloud import BACKEND, NODE, REQUEST, Cloud, encoded
 from tests.functional.service import Service
 from tests.scripted.volume_driver import Script
 from tests.servers import until
+from worker.compat.oslo_messaging import queue_depths
 from worker.journal.journal import Journal
 
 NAME = "c1"
@@ -34,15 +35,19 @@ class TwoHosts(Cloud):
         bus: str,
         database: str,
         journal: str,
-        locks: str,
+        locks: tuple[str, str],
         directory: Path,
     ) -> None:
+        """Make them.
+
+        :param locks: the address of the server of the locks, for each host.
+        """
         self._journal = journal
         default = {"cluster": NAME, "executor_thread_pool_size": THREADS}
         sections = {
             "DEFAULT": default,
             "journal": {"connection": journal},
-            "coordination": {"backend_url": locks},
+            "coordination": {"backend_url": locks[0]},
         }
         super().__init__(
             lambda **options: make("h1", **options), bus, database, directory, **sections
@@ -50,6 +55,7 @@ class TwoHosts(Cloud):
         self.other_script = Script(directory / "other")
         backends = {BACKEND: {**self.backends[BACKEND], "script": str(self.other_script.directory)}}
         sections["DEFAULT"] = {**default, "host": SECOND}
+        sections["coordination"] = {"backend_url": locks[1]}
         self.other = make("h2", bus=bus, database=database, backends=backends, sections=sections)
         self.services = (self.service, self.other)
         self.scripts = (self.script, self.other_script)
@@ -120,6 +126,12 @@ class TwoHosts(Cloud):
         """Insert a volume's row as the scheduler leaves it: of any host of the cluster."""
         columns.setdefault("cluster_name", f"{CLUSTER}#pool")
         return super().volume(status, **columns)
+
+    def consumers(self) -> int:
+        """Return how many hosts consume the queue of the cluster."""
+        queue = f"cinder-volume.{CLUSTER}.{NAME}"
+        _ready, count = queue_depths(self._transport, [queue])[queue]
+        return count
 
     def journal(self) -> Journal:
         """Open the journal that both hosts share."""

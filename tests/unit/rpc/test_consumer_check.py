@@ -19,6 +19,7 @@ class Listener:
 
     def __init__(self) -> None:
         self.passed = 0.0
+        self.is_paused = False
         self.reasons: list[str] = []
         self.reconnect = self.reasons.append
 
@@ -139,3 +140,14 @@ def test_the_thread_goes_on_after_an_error(
     stopping.set()
 
     assert "could not be checked" in caplog.text
+
+
+def test_a_listener_that_is_paused_lacks_no_consumers(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.counts = {"topic": 0, "topic.h1": 0}
+    world.listener.is_paused = True
+    world.check.check()
+    world.now += MISSING_LIMIT + 1
+    world.check.check()
+
+    assert not world.check.lacks_consumers and world.listener.reasons == []

@@ -531,6 +531,35 @@ class TestConnection:
 
         assert bench.conn.collected == 1
 
+    def test_one_that_is_paused_leaves_its_messages_with_the_broker(self, bench: Bench) -> None:
+        raw = bench.message(1)
+        bench.listener.poll_max = 0.001
+        bench.run(lambda: bench.deliver(raw))
+        (cast,) = bench.intake.casts
+        bench.listener.pause()
+        resuming = threading.Timer(0.1, bench.listener.resume)
+        resuming.start()
+        bench.run(lambda: None)
+        cast.acknowledge()
+        bench.run()
+
+        assert bench.conn.collected == 1 and not bench.listener.is_paused
+        assert cast.is_lost() and raw.acks == []
+
+    def test_a_stop_during_a_pause(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(_listener: Any) -> None:
+            raise OSError("the connection is closed")
+
+        monkeypatch.setattr(listener.amqpdriver.RpcAMQPListener, "cleanup", fail)
+        with pytest.raises(OSError, match="is closed"):
+            bench.listener.cleanup()
+        bench.listener.pause()
+        threading.Timer(0.1, bench.listener._shutdown.set).start()
+        bench.run()
+
+        bench.listener.cleanup()
+        assert bench.conn.collected == 1
+
     def test_each_pass_is_noted(self, bench: Bench) -> None:
         before = bench.listener.passed = 0.0
         bench.run()

@@ -27,16 +27,10 @@ from worker.compat.oslo_messaging.connection_log import (
     LOST,
 )
 from worker.compat.oslo_messaging.delivery import Delivery
-from worker.compat.oslo_messaging.listener import (
-    Binding,
-    Listener,
-    RabbitMessage,
-    RPCServer,
-    limit_prefetch,
-    traced,
-)
+from worker.compat.oslo_messaging.listener import Binding, Listener, RabbitMessage
 from worker.compat.oslo_messaging.notification_drivers import UNDELIVERED, send_notification
 from worker.compat.oslo_messaging.queue_names import QueueNames, number_queues_by_process
+from worker.compat.oslo_messaging.rpc_server import RPCServer, limit_prefetch, traced
 from worker.compat.oslo_messaging.trial_connection import (
     SCHEMES,
     DeclarationRefused,

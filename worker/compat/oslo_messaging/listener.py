@@ -4,26 +4,18 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
-import oslo_messaging
-from oslo_messaging import exceptions
-from oslo_messaging._drivers import amqp, amqpdriver, base, common, impl_rabbit
-from oslo_messaging.rpc import server
+from oslo_messaging._drivers import amqp, amqpdriver, common, impl_rabbit
 from oslo_utils import units
 
-from worker.compat.oslo_messaging.bus_connections import REFUSED
 from worker.compat.oslo_messaging.delivery import Delivery, size_of
-from worker.compat.oslo_messaging.trial_connection import DeclarationRefused
 
 LOG = logging.getLogger(__name__)
-
-REFUSED_PAUSE = 5.0
-"""Seconds until a connection that the broker refused is attempted again."""
 
 AHEAD_SIZE = 64 * units.Mi
 """Bytes of messages that are fetched further ahead than usual, compressed, by those that wait."""
@@ -84,6 +76,15 @@ class Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
         self._last_tag: Any = None
         self._generation = 0
         self._reconnect: str | None = None
+        self._consuming = threading.Event()
+        self._consuming.set()
+        self._parted = False
+        """Whether the connection was closed for a pause."""
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it is to consume nothing for the time being."""
+        return not self._consuming.is_set()
 
     def received(self, message: Any, delivery: Delivery) -> None:
         """Handle a raw message, on the thread of the connection: must not wait, nor raise."""
@@ -132,6 +133,26 @@ class Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
         """Open the connection anew soon; callable from any thread."""
         self._reconnect = reason
 
+    def pause(self) -> None:
+        """Consume nothing, and leave messages that are not acknowledged with the broker, soon.
+
+        Callable from any thread, as :meth:`resume` is. The connection is closed meanwhile.
+        """
+        self._consuming.clear()
+
+    def resume(self) -> None:
+        """Consume again."""
+        self._consuming.set()
+
+    def cleanup(self) -> None:
+        """Close the connection, which may be closed already."""
+        try:
+            super().cleanup()
+        except Exception as error:  # noqa: BLE001 - whatever the AMQP library raises
+            if not self._parted:
+                raise
+            LOG.debug("a connection that was closed for a pause: %s", error)
+
     def fetch_less(self) -> None:
         """Leave the messages that were fetched further ahead with the broker, for some time.
 
@@ -174,6 +195,8 @@ class Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
         while not self._shutdown.is_set():
             self._message_operations_handler.process()
             self._keep_consuming()
+            if self._stay_paused():
+                continue
             self._extend()
             try:
                 self.conn.consume(timeout=pause)
@@ -214,6 +237,18 @@ class Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
         self._channel = channel
         self._generation += 1
         self.outstanding.clear()
+
+    def _stay_paused(self) -> bool:
+        """Wait a moment without the connection where it is paused; return whether it is."""
+        if not self.is_paused:
+            self._parted = False
+            return False
+        if not self._parted:
+            self._parted = True
+            self._next_generation(None)
+            self.conn.connection.connection.collect()
+        self._consuming.wait(self.poll_max)
+        return True
 
     def _extend(self) -> None:
         """Fetch further ahead on a channel whose usual number of messages waits.
@@ -276,94 +311,3 @@ class Listener(amqpdriver.RpcAMQPListener):  # type: ignore[misc]
             reason, self._reconnect = self._reconnect, None
             LOG.warning("a listener connects to the message bus anew: %s", reason)
             self.conn.connection.connection.collect()
-
-
-class RPCServer(server.RPCServer):  # type: ignore[misc]
-    """An RPC server with a listener of its caller's.
-
-    :param make_listener: is given the driver and a connection.
-    :param prefetch: how many messages the broker delivers ahead; None for as many as the
-        transport's options say.
-    """
-
-    def __init__(
-        self,
-        transport: Any,
-        target: oslo_messaging.Target,
-        make_listener: Callable[[Any, Any], Listener],
-        prefetch: int | None = None,
-    ) -> None:
-        super().__init__(transport, target, dispatcher=None)
-        self._prefetch = prefetch
-        self._make_listener = make_listener
-        self._consumers: Listener | None = None
-
-    @property
-    def listening(self) -> Listener:
-        """The listener of the server, which has been started."""
-        assert self._consumers is not None, "the server has not been started"
-        return self._consumers
-
-    def refused(self, error: Exception) -> None:
-        """Take note that the broker refuses the first connection; it is attempted again."""
-
-    def _create_listener(self) -> base.PollStyleListenerAdapter:
-        """Connect and consume, however long that takes, as the library does in an outage.
-
-        :raises DeclarationRefused: a queue is there with other properties.
-        """
-        while True:
-            connection = self._connect()
-            try:
-                return self._consume(connection)
-            except REFUSED as error:
-                connection.close()
-                self.refused(error)
-                time.sleep(REFUSED_PAUSE)
-            except exceptions.MessageDeliveryFailure as error:
-                connection.close()
-                if "PRECONDITION_FAILED" in str(error):
-                    raise DeclarationRefused(str(error)) from error
-                raise
-
-    def _connect(self) -> Any:
-        while True:
-            try:
-                return self.transport._driver._get_connection(common.PURPOSE_LISTEN)
-            except REFUSED as error:
-                self.refused(error)
-                time.sleep(REFUSED_PAUSE)
-
-    def _consume(self, connection: Any) -> base.PollStyleListenerAdapter:
-        driver = self.transport._driver
-        listener = self._make_listener(driver, connection)
-        exchange = driver._get_exchange(self._target)
-        topic = self._target.topic
-        if self._prefetch is not None:
-            limit_prefetch(connection.connection, self._prefetch)
-        for name in (topic, f"{topic}.{self._target.server}"):
-            connection.declare_topic_consumer(exchange_name=exchange, topic=name, callback=listener)
-        connection.declare_fanout_consumer(topic, listener)
-        for consumer in connection._consumers:
-            consumer._callback = listener.guarded(consumer)
-        self._consumers = listener
-        return base.PollStyleListenerAdapter(listener, 1, None)
-
-    def _process_incoming(self, incoming: Any) -> None:
-        """Do nothing: the listener hands no message on."""
-
-
-def limit_prefetch(connection: Any, most: int) -> None:
-    """Limit the messages that the broker delivers ahead, also after a reconnection.
-
-    :param connection: consumes nothing yet.
-    """
-    configured = connection.rabbit_qos_prefetch_count
-    connection.rabbit_qos_prefetch_count = min(configured, most) if configured > 0 else most
-    connection._set_qos(connection.channel)
-
-
-def traced(conf: Any, incoming: Any) -> AbstractContextManager[None]:
-    """Return oslo.messaging's span of a received call, where this release has them."""
-    tracing = getattr(server, "tracing", None)
-    return nullcontext() if tracing is None else tracing.trace_receive(conf, incoming)

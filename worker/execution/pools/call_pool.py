@@ -7,6 +7,7 @@ stop replies to those whose turn has not.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -33,8 +34,18 @@ NOT_BEGUN = "it was not begun: the service stops"
 class CallRuns(Protocol):
     """Runs the operations of calls."""
 
-    def run_accepted(self, ticket: Ticket, operation: Operation, accept: Accept) -> Outcome | None:
-        """Run an operation whose turn has come, on this thread."""
+    def run_accepted(
+        self,
+        ticket: Ticket,
+        operation: Operation,
+        accept: Accept,
+        patience: float | None = None,
+    ) -> Outcome | None:
+        """Run an operation whose turn has come, on this thread.
+
+        :param patience: seconds of an outage in which its locks are waited for; None for all.
+        :raises LocksUnavailable: they were not to be had in that time.
+        """
 
     def call_ended(self) -> None:
         """Note that a turn has ended; called before the reply."""
@@ -108,12 +119,21 @@ class CallPool:
         self._pool.submit(work)
         return True
 
-    def run(self, operation: Operation, accept: Accept, ended: Ended, size: int = 0) -> None:
+    def run(
+        self,
+        operation: Operation,
+        accept: Accept,
+        ended: Ended,
+        size: int = 0,
+        patience: float | None = None,
+    ) -> None:
         """Run the operation of a call: at once on this thread, or later when its turn comes.
 
         :param ended: called with its outcome, or with an error in place of one.
         :param size: the bytes of its message.
+        :param patience: seconds of an outage in which its locks are waited for; None for all.
         """
+        run = functools.partial(self._run, operation=operation, accept=accept, patience=patience)
         here = threading.get_ident()
         at_once: list[Ticket] = []
         entering = True
@@ -122,7 +142,7 @@ class CallPool:
             if entering and threading.get_ident() == here:
                 at_once.append(ticket)
             else:
-                self._pool.submit(self._run, ticket, operation, accept, size)
+                self._pool.submit(run, ticket, size)
 
         ticket = Ticket(operation.exclusive, operation.shared, ready, operation)
         with self._guard:
@@ -132,7 +152,7 @@ class CallPool:
         self._queue.enter(ticket)
         entering = False
         if at_once:
-            self._run(ticket, operation, accept, size)
+            run(ticket, size)
         elif self._stopping.is_set():
             self._fail(ticket)
 
@@ -155,7 +175,15 @@ class CallPool:
         if ended is not None:
             ended(None, ProcessStopping(NOT_BEGUN))
 
-    def _run(self, ticket: Ticket, operation: Operation, accept: Accept, size: int) -> None:
+    def _run(
+        self,
+        ticket: Ticket,
+        size: int,
+        *,
+        operation: Operation,
+        accept: Accept,
+        patience: float | None,
+    ) -> None:
         """Run a call's operation, whose turn has come, on this thread."""
         with self._guard:
             ended = self._waiting.pop(ticket, None)
@@ -164,7 +192,7 @@ class CallPool:
         try:
             with self._pool.running(size):
                 if ended is not None:
-                    outcome = self._runs.run_accepted(ticket, operation, accept)
+                    outcome = self._runs.run_accepted(ticket, operation, accept, patience)
         except BaseException as error:  # noqa: BLE001 - the caller gets it
             failed = error
         finally:

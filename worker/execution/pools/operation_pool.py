@@ -184,11 +184,17 @@ class OperationPool:
         """Do work that starts no flow, on a thread for quick casts."""
         self._quick.submit("", work)
 
-    def run_accepted(self, ticket: Ticket, operation: Operation, accept: Accept) -> Outcome | None:
+    def run_accepted(
+        self,
+        ticket: Ticket,
+        operation: Operation,
+        accept: Accept,
+        patience: float | None = None,
+    ) -> Outcome | None:
         """Run the operation of a call whose turn has come, on this thread."""
         self._check_stop()
         bound = operation.request.bound(resource_id=operation.resource[1])
-        with bound, self._queue.held(ticket) as locks:
+        with bound, self._queue.held(ticket, patience) as locks:
             self.calls.locked(ticket)
             self._check_stop()  # before it is in the journal
             detail = accept()

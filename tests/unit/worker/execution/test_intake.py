@@ -24,6 +24,7 @@ from worker.execution.slot_journal import SlotJournal
 from worker.journal.entries.ended_operation import RESUMED
 from worker.journal.entries.insertions import flow_id
 from worker.journal.errors import JournalError, JournalRefused, JournalUnavailable
+from worker.locks import LocksUnavailable
 from worker.rpc import server
 from worker.rpc.dispatch import BadMessage, DirectCall
 from worker.rpc.operation import Operation
@@ -137,7 +138,10 @@ class Parts:
             begin()
         return self.admits
 
-    def _run_call(self, operation: Operation, accept: Any, ended: Any, size: int) -> None:
+    def _run_call(
+        self, operation: Operation, accept: Any, ended: Any, size: int, patience: float | None
+    ) -> None:
+        self.patience_of_locks = patience
         try:
             if accept() is not None:
                 ended(self.outcome, None)
@@ -355,7 +359,19 @@ class TestCall:
         with pytest.raises(ProcessStopping, match="create_volume was interrupted"):
             parts.call()
 
-    @pytest.mark.parametrize("error", [None, ProcessStopping("it was not begun")])
+    @pytest.mark.parametrize(
+        ("others", "patience"), [(True, intake.OUTAGE_OF_LOCKS), (False, None)]
+    )
+    def test_an_outage_of_the_locks_is_waited_for_where_no_other_host_is(
+        self, parts, others, patience
+    ):
+        parts.call(others_serve=lambda: others)
+
+        assert parts.patience_of_locks == patience
+
+    @pytest.mark.parametrize(
+        "error", [None, ProcessStopping("it was not begun"), LocksUnavailable("no answer")]
+    )
     def test_one_that_a_stop_keeps_back_is_left_to_another_host(self, parts, error):
         parts.outcome = Outcome("suspended")
         if error is not None:
@@ -439,7 +455,7 @@ class TestCall:
         assert caplog.messages[1:] == ["create_volume is not carried out: its caller has given up"]
 
     def test_nor_one_whose_caller_gives_up_before_its_turn(self, parts, monkeypatch):
-        def later(operation: Operation, accept: Any, ended: Any, size: int) -> None:
+        def later(_operation: Operation, accept: Any, *_more: Any) -> None:
             parts.intake_accept = accept
 
         parts.intake._operations.calls.run = later

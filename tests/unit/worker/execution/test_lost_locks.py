@@ -239,3 +239,27 @@ def test_errors_of_the_server_are_no_loss(
             with pytest.raises(LocksUnavailable, match="LOADING"):
                 locks.confirm(holds)
         locks.confirm(holds)
+
+
+class TestServer:
+    """Whether the server answers, as the consumers of a cluster's queue need to know."""
+
+    def test_it_is_away_after_some_seconds(self, locks, server, monkeypatch):
+        locks.outage.begin("no route")
+        assert not locks.is_away
+        monkeypatch.setattr(module, "SHORT_OUTAGE", 0.0)
+        assert locks.is_away
+        server.away = True
+        locks.ask()
+        assert locks.is_away
+        server.away = False
+        locks.ask()
+
+        assert not locks.is_away and server.owners == {}
+
+    def test_it_is_not_asked_without_an_outage(self, locks, server):
+        server.away = True
+        locks.ask()
+
+        assert not locks.is_away
+        server.away = False

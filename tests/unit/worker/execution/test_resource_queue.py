@@ -15,6 +15,7 @@ import pytest
 from flows.errors import ProcessStopping
 from worker.execution import resource_queue, retry
 from worker.execution.resource_queue import ResourceQueue, Ticket
+from worker.locks import LocksUnavailable
 
 WAIT = 10.0
 
@@ -270,6 +271,17 @@ class TestOutage:
         locks.errors = [OSError(28, "No space left on device")] * 3
 
         with queue.turn(["v1"]):
+            assert locks.held_now == ["v1"]
+
+    def test_the_patience_of_a_caller_ends_the_wait(self) -> None:
+        queue, locks, _stopping = make()
+        locks.errors = [OSError(28, "No space left on device")] * 3
+        ticket = Ticket(["v1"], [], lambda: None)
+        queue.enter(ticket)
+
+        with pytest.raises(LocksUnavailable, match="No space left"), queue.held(ticket, 0.0):
+            raise AssertionError("it was let in")
+        with queue.held(ticket, 60.0):
             assert locks.held_now == ["v1"]
 
     def test_a_stop_ends_the_wait(self) -> None:
