@@ -92,7 +92,8 @@ def _write(
         target.write_data(at, chunk)
         return
     is_zero = blockio.is_zero(chunk)
-    if (is_zero or skip_equal) and target.read(at, len(chunk)) == chunk:
+    may_be_equal = skip_equal or (is_zero and not target.is_encrypted)
+    if may_be_equal and target.read(at, len(chunk)) == chunk:
         return
     if is_zero:
         target.zero(at, len(chunk))

@@ -149,6 +149,11 @@ class BlockFile:
         """Whether it is an image of Ceph."""
         return self._image is not None
 
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether it is encrypted here: sectors that were never written read as noise."""
+        return False
+
     def read(self, offset: int, length: int) -> bytes:
         """Return ``length`` bytes; fewer only where the file became shorter meanwhile."""
         if self._image is not None:
@@ -221,6 +226,16 @@ class BlockFile:
             yield from self._image.data_extents(start, end)
         elif start < end:
             yield start, end
+
+    def has_no_data(self, offset: int, length: int) -> bool:
+        """Return whether a range is zeros, or was never written."""
+        return is_zero(self.read(offset, length))
+
+    def leave_out_unwritten(self) -> None:
+        """Leave sectors that were never written out of :meth:`data_extents` as well.
+
+        Only where they do not read as zeros, so that nobody can rely on them.
+        """
 
     def flush(self) -> None:
         """Make everything that was written survive a power failure."""

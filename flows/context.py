@@ -14,10 +14,10 @@ typed with the narrowest context that has the fields it uses::
         ├── InstanceContext       events to the compute service
         ├── ConnectionContext     connections and attachments
         │   └── DataContext       copies of data, reverts; an AttachContext too
-        │       ├── ImageContext  copies from and to images
-        │       │   └── ImageCloneContext      clones of volumes that hold images
-        │       │       └── ImageCacheContext  the image-volume cache
-        │       └── MigrationContext   migration and retype; an InstanceContext too
+        │       └── ImageContext  copies from and to images, and with encryption
+        │           ├── ImageCloneContext      clones of volumes that hold images
+        │           │   └── ImageCacheContext  the image-volume cache
+        │           └── MigrationContext       migration and retype; an InstanceContext too
         └── GroupContext          groups
             └── HostContext       the whole backend
 
@@ -325,7 +325,7 @@ class ImageCacheContext(ImageCloneContext):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MigrationContext(DataContext, InstanceContext):
+class MigrationContext(ImageContext, InstanceContext):
     """The context of flows that migrate and retype volumes."""
 
     services: ServiceRecords

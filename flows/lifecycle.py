@@ -107,6 +107,13 @@ class Step(task.Task):  # type: ignore[misc]
     nor reverted after the operation has ended (see :mod:`flows.claims`).
     """
 
+    passed_over: ClassVar[bool] = False
+    """Whether it is left out, with None as its result, where a later step has begun.
+
+    For a step whose result later ones need, and which earlier versions did not have: the engine
+    would run it beside the interrupted one, which would not get the result.
+    """
+
     runs_after_end: ClassVar[bool] = False
     """Whether a resumed flow runs it although the operation has ended.
 

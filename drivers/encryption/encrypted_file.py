@@ -9,6 +9,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from drivers import blockio
 from drivers.blockio import BlockFile, Extent
 from drivers.encryption.luks_header import LuksHeader
 
@@ -29,6 +30,7 @@ class EncryptedFile(BlockFile):
         self._step = header.sector // 512
         self._numbers = _NUMBERS[header.cipher]
         self._writing = threading.Lock()
+        self._leaves_out_unwritten = False
         self.name = volume.name
         self.size = size - header.length - (size - header.length) % header.sector
 
@@ -36,6 +38,11 @@ class EncryptedFile(BlockFile):
     def is_image(self) -> bool:
         """No program can read it otherwise."""
         return False
+
+    @property
+    def is_encrypted(self) -> bool:
+        """It is."""
+        return True
 
     def read(self, offset: int, length: int) -> bytes:
         """Return ``length`` bytes; fewer only at the end."""
@@ -83,9 +90,31 @@ class EncryptedFile(BlockFile):
         return False
 
     def data_extents(self, start: int, end: int) -> Iterator[Extent]:
-        """Yield all of it."""
-        if start < end:
+        """Yield all of it, as nothing reads as zeros, or the sectors that may have been written."""
+        if start >= end:
+            return
+        if not self._leaves_out_unwritten:
             yield start, end
+            return
+        done = start
+        for at, stop in self._volume.data_extents(self._begin + start, self._begin + end):
+            first, last = at - self._begin, stop - self._begin
+            first, last = first - first % self._sector, last + -last % self._sector
+            if min(last, end) > done:
+                yield max(first, done), min(last, end)
+                done = min(last, end)
+
+    def has_no_data(self, offset: int, length: int) -> bool:
+        """Return whether a range is encrypted zeros, or whole sectors that were never written."""
+        if super().has_no_data(offset, length):
+            return True
+        first = offset - offset % self._sector
+        end = min(self.size, offset + length)
+        return blockio.is_zero(self._volume.read(self._begin + first, end - first))
+
+    def leave_out_unwritten(self) -> None:
+        """See :class:`BlockFile`. A sector with data has no zeros as its cipher text."""
+        self._leaves_out_unwritten = True
 
     def flush(self) -> None:
         """Make everything that was written survive a power failure."""

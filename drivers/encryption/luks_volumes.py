@@ -35,6 +35,15 @@ class LuksVolumes:
         own_directories.make(self._directory, strict=True)
         return encrypted_volume.new(file, wanted, passphrase, size, self._path(key, HEADER))
 
+    def decrypted(self, file: BinaryIO, passphrase: bytes, size: int, key: str) -> BlockFile:
+        """Return the data of a volume behind its header, see :meth:`encrypted`.
+
+        :raises WrongPassphrase: the passphrase does not open it.
+        :raises VolumeBackendAPIException: there is no header, or one that cannot be used.
+        """
+        own_directories.make(self._directory, strict=True)
+        return encrypted_volume.existing(file, passphrase, size, self._path(key, HEADER))
+
     def change_passphrase(
         self,
         file: BinaryIO,

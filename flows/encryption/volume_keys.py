@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 
 from drivers.encryption import luks_format
 from drivers.interface.records import Record
-from flows.context import DataContext
+from flows.context import DataContext, VolumeContext
 from flows.errors import KeyManagerError, NotFound, VolumeNotFound
 from flows.lifecycle import Step, failed_itself
 
@@ -59,7 +59,7 @@ class MakeKey(Step, task="make_key"):
     def revert(self, ctx: DataContext, volume_id: str, result: Any) -> None:
         """Delete the key, unless the row has it; then the former one is not needed."""
         if isinstance(result, dict):
-            _delete_unnamed(ctx, volume_id, (result["made"], result["former"]))
+            delete_unnamed(ctx, volume_id, (result["made"], result["former"]))
         elif failed_itself(result) and not result.check(KeyManagerError):
             # It may have made one; a key manager that has failed is not asked again.
             self._remove_unnamed(ctx, volume_id)
@@ -70,7 +70,7 @@ class MakeKey(Step, task="make_key"):
         """Delete the key that the row does not have, after the end or the loss of the claim."""
         volume_id = known["volume_id"]
         if (new_key := known.get("new_key")) is not None:
-            _delete_unnamed(ctx, volume_id, (new_key["made"], new_key["former"]))
+            delete_unnamed(ctx, volume_id, (new_key["made"], new_key["former"]))
         elif self.name in begun and _live(ctx, volume_id) is None:
             # While there is a row, another operation may have made a key for it.
             self._remove_unnamed(ctx, volume_id)
@@ -125,13 +125,19 @@ class DeleteUnusedKey(Step, task="delete_key"):
 
     def execute(self, ctx: DataContext, volume_id: str, new_key: NewKey | None) -> None:
         if new_key is not None:
-            _delete_unnamed(ctx, volume_id, (new_key["former"], new_key["made"]))
+            delete_unnamed(ctx, volume_id, (new_key["former"], new_key["made"]))
 
 
-def _delete_unnamed(ctx: DataContext, volume_id: str, key_ids: Collection[str]) -> None:
-    """Delete keys that no live row names."""
+def delete_unnamed(
+    ctx: VolumeContext, volume_id: str, key_ids: Collection[str], *, by_others: bool = False
+) -> None:
+    """Delete keys that no live row names; log those that cannot be deleted.
+
+    :param by_others: whether the row of the volume itself may name them.
+    """
+    own = {f"volume {volume_id}"} if by_others else set()
     for key_id in key_ids:
-        if ctx.backups.naming_key(key_id):
+        if set(ctx.backups.naming_key(key_id)) - own:
             continue
         try:
             ctx.keys.delete(ctx.request, key_id)

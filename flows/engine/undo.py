@@ -22,9 +22,23 @@ def undo(engine: Engine, shape: Shape, revert: FlowError | None) -> None:
     """
     engine.compile()
     engine.prepare()
+    _pass_over(engine, shape)
     for step in _to_undo(engine, shape, revert is not None):
         cause = revert or OperationInterrupted(f"interrupted in {step.name}")
         engine.storage.save(step.name, Failure.from_exception(cause), states.FAILURE)
+
+
+def _pass_over(engine: Engine, shape: Shape) -> None:
+    """Give steps that the journal of an earlier version lacks no result (see ``passed_over``)."""
+    state_of = {name: engine.storage.get_atom_state(name) for name in shape.steps}
+    if any(state in UNDONE for state in state_of.values()):
+        return  # none of them is run
+    begun = False
+    for name, step in reversed(shape.steps.items()):
+        if state_of[name] != states.PENDING:
+            begun = True
+        elif begun and step.passed_over:
+            engine.storage.save(name, None, states.SUCCESS)
 
 
 def _to_undo(engine: Engine, shape: Shape, everything: bool) -> list[Step]:

@@ -134,6 +134,12 @@ class Images(Protocol):
         :raises DriverError: cryptsetup cannot make the header.
         """
 
+    def decrypted(self, file: BinaryIO, passphrase: bytes, size: int, key: str) -> BlockFile:
+        """Return the data of an encrypted volume, behind its header; see :meth:`encrypted`.
+
+        :raises DriverError: the passphrase does not open it, or there is no header.
+        """
+
     def change_passphrase(
         self,
         file: BinaryIO,

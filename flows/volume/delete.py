@@ -50,6 +50,7 @@ from flows.statuses import AttachStatus, SnapshotStatus, VolumeStatus, migrating
 from flows.volume import lifecycle
 from flows.volume.data import temporary_objects
 from flows.volume.lifecycle import find, set_finished
+from flows.volume.migration import copy_key
 
 LOG = logging.getLogger(__name__)
 
@@ -133,11 +134,14 @@ class BeginDelete(Step, task="begin"):
             _release_snapshots(ctx, volume_id)
         is_target = migrating_volume(volume.migration_status) is not None
         if is_target and driver_contract.on_this_backend(ctx, volume):
+            if volume.attach_status != AttachStatus.ATTACHED:
+                copy_key.delete_key_of_copy(ctx, volume)
             ctx.volumes.destroy(volume_id)
             return
         statuses = UNMANAGE if unmanage_only else STATUSES
         status = statuses.after(cause_of(flow_failures))
-        set_finished(ctx, volume, statuses.during, status)
+        columns = copy_key.columns_of_remainder(ctx, volume)
+        set_finished(ctx, volume, statuses.during, status, **columns)
 
 
 class RemoveVolume(Step, task="remove"):
@@ -165,6 +169,7 @@ class RemoveVolume(Step, task="remove"):
         if not forgets:
             driver.delete_volume(volume)
             _remove_snapshot_of_clone(ctx, volume)
+            copy_key.delete_key_of_copy(ctx, volume)
             return
         if unmanage is None:
             raise VolumeDriverException(f"the driver cannot unmanage volume {volume_id}")

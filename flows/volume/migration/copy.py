@@ -19,7 +19,8 @@ from flows.errors import ProcessStopping, VolumeMigrationFailed
 from flows.lifecycle import Step, was_interrupted
 from flows.volume.data import open_volume
 from flows.volume.lifecycle import find
-from flows.volume.migration import instance_swap, target
+from flows.volume.migration import copy_key, instance_swap, target
+from flows.volume.migration.plain_data import Recoding
 
 LOG = logging.getLogger(__name__)
 
@@ -51,13 +52,20 @@ class CopyVolumeData(Step, task="copy"):
             return True
         volume, copy = ctx.volumes.current(volume_id), ctx.volumes.current(spare_id)
         attached, driver = ctx.attachments.count(volume_id), ctx.driver
+        changes = copy_key.changes(ctx, volume, copy.volume_type_id)
+        recoding = Recoding(ctx, volume, copy) if changes else None
         driver.before_volume_copy(ctx.request, volume, copy, remote="dest")
         try:
             with (
                 open_volume.opened(ctx, copy, write=True) as target,
                 open_volume.opened(ctx, volume, write=False) as source,
             ):
-                _copy(ctx, volume, BlockFile(source), BlockFile(target))
+                if recoding is None:
+                    data = _as_it_is(volume, BlockFile(source), BlockFile(target))
+                else:
+                    with ctx.waiting():
+                        data = recoding.opened(source, target)
+                _copy(ctx, *data)
         finally:
             driver.after_volume_copy(ctx.request, volume, copy, remote="dest")
         _require_untouched(ctx, volume, attached)
@@ -76,6 +84,8 @@ class CopyVolumeData(Step, task="copy"):
         if not moved and target.is_taken(ctx, spare_id):
             ctx.quotas.commit([*reservations, *old_reservations])
             return
+        for one in (volume_id, spare_id):
+            ctx.images.clear(one)
         # A second try that failed before its copy leaves the connections of the first one.
         if moved or not (was_interrupted(result) or ctx.resumed):
             return
@@ -86,13 +96,25 @@ class CopyVolumeData(Step, task="copy"):
             open_volume.release_leftovers(ctx, ctx.volumes.current(volume_id), quietly=False)
 
 
-def _copy(ctx: MigrationContext, volume: Record, source: BlockFile, target: BlockFile) -> None:
-    # Backends round sizes up: the volume's data ends at its own size.
+def _as_it_is(
+    volume: Record, source: BlockFile, target: BlockFile
+) -> tuple[BlockFile, BlockFile, int]:
+    """Return both and the number of bytes to copy.
+
+    :raises VolumeMigrationFailed: the copy is too short.
+    """
+    # Backends round sizes up: the volume's data ends at its own size. That of Ceph's encrypted
+    # volumes ends behind it, as their header is in front.
     size = min(source.size, volume.size * units.Gi)
+    if volume.encryption_key_id and source.is_image:
+        size = source.size
     if target.size < size:
         text = f"has {size} bytes, its copy has room for {target.size}"
         raise VolumeMigrationFailed(f"volume {volume.id} {text}")
+    return source, target, size
 
+
+def _copy(ctx: MigrationContext, source: BlockFile, target: BlockFile, size: int) -> None:
     def report(fraction: float) -> None:
         ctx.progress(fraction)
         if ctx.stopping.is_set():

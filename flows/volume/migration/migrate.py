@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Move a volume to another backend: by its driver, or by a copy of its data.
 
-=======  ===========================================  ==============================
-task     does                                         undone by
-=======  ===========================================  ==============================
-begin    checks that it is here and ``starting``,     migration status ``error``; a
-         and chooses the id of a copy                 status ``maintenance`` (or
-                                                      ``retyping``) is the one before
-move     ``migrating``; driver.migrate_volume, where  interrupted, the driver is asked
-         there is no attachment: row, ``success``     once more: it knows the place
-target   a row for the copy; its service is asked to  the copy is deleted
-         create it
-wait     until the copy is ``available``              the row of a failed copy goes
-copy     connects both and copies the data; of a      disconnects both; the compute
-         volume that an instance has: hands it over   service keeps a taken copy, and
-         to the compute service, see                  the reserved quota is used
-         ``instance_swap``
-=======  ===========================================  ==============================
+========  ===========================================  ==============================
+task      does                                         undone by
+========  ===========================================  ==============================
+begin     checks that it is here and ``starting``,     migration status ``error``; a
+          and chooses the id of a copy                 status ``maintenance`` (or
+                                                       ``retyping``) is the one before
+move      ``migrating``; driver.migrate_volume, where  interrupted, the driver is asked
+          there is no attachment: row, ``success``     once more: it knows the place
+make_key  a key for the copy, where its type is        deletes it
+          encrypted in another way
+target    a row for the copy; its service is asked to  the copy is deleted
+          create it
+wait      until the copy is ``available``              the row of a failed copy goes
+copy      connects both and copies the data; of a      disconnects both; the compute
+          volume that an instance has: hands it over   service keeps a taken copy, and
+          to the compute service, see                  the reserved quota is used
+          ``instance_swap``
+========  ===========================================  ==============================
 
 The next steps are in ``finish``. A volume that the driver has moved passes through all
 of these unchanged, and one that a compute service swaps through the steps after them.
@@ -42,7 +44,8 @@ from flows.factories import registered
 from flows.lifecycle import Step, was_interrupted
 from flows.statuses import VolumeStatus
 from flows.volume.lifecycle import began_elsewhere
-from flows.volume.migration import copy, finish, instance_swap
+from flows.volume.migration import copy, finish, instance_swap, plain_data
+from flows.volume.migration.copy_key import MakeCopyKey
 from flows.volume.migration.status_tables import (
     MIGRATING,
     MIGRATION,
@@ -123,7 +126,7 @@ class MoveByDriver(Step, task="move"):
         differences = _differences(ctx, volume, new_type_id)
         if not force_host_copy and _by_driver(ctx, volume, host, new_type_id, differences, held):
             return True
-        _require_copyable(ctx, volume, differences)
+        _require_copyable(ctx, volume, new_type_id, differences)
         return False
 
     def revert(
@@ -159,7 +162,8 @@ def flow() -> linear_flow.Flow:
 
 def steps() -> list[Step]:
     """Return the steps that move a volume, for a flow whose first step provides ``spare_id``."""
-    return [MoveByDriver(), CreateTarget(), WaitForTarget(), copy.CopyVolumeData(), *finish.steps()]
+    created = (MakeCopyKey(), CreateTarget(), WaitForTarget())
+    return [MoveByDriver(), *created, copy.CopyVolumeData(), *finish.steps()]
 
 
 def _differences(ctx: MigrationContext, volume: Record, new_type_id: str | None) -> TypeDifferences:
@@ -232,13 +236,15 @@ def _write_moved(
     driver_contract.store(write, volume, columns, "migrate_volume")
 
 
-def _require_copyable(ctx: MigrationContext, volume: Record, differences: TypeDifferences) -> None:
+def _require_copyable(
+    ctx: MigrationContext, volume: Record, new_type_id: str | None, differences: TypeDifferences
+) -> None:
     """:raises VolumeMigrationFailed: its data cannot be copied."""
     if volume.status == VolumeStatus.IN_USE or ctx.attachments.of_volume(volume.id):
         instance_swap.only_instance(ctx, volume.id)
     if found := ctx.snapshots.of_volume(volume.id):
         text = f"has {len(found)} snapshots, which would stay behind: delete them first"
         raise VolumeMigrationFailed(f"volume {volume.id} {text}")
-    if differences.get("encryption"):
-        text = "would be encrypted in another way, and keys cannot be made here"
-        raise VolumeMigrationFailed(f"volume {volume.id} {text}")
+    if differences.get("encryption") and not ctx.attachments.of_volume(volume.id):
+        for type_id in (volume.volume_type_id, new_type_id):
+            plain_data.format_of(ctx, volume, type_id)

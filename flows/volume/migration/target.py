@@ -20,7 +20,7 @@ from flows.statuses import AttachStatus, MigrationStatus, VolumeStatus, target_o
 
 _COPIED = (
     *("size", "user_id", "project_id", "display_name", "display_description"),
-    *("bootable", "multiattach", "encryption_key_id", "previous_status", "scheduled_at"),
+    *("bootable", "multiattach", "previous_status", "scheduled_at"),
 )
 """Columns of the volume that its copy has from the start."""
 
@@ -60,6 +60,7 @@ class CreateTarget(Step, task="target"):
         host: Mapping[str, Any],
         moved: bool,
         new_type_id: str | None = None,
+        copy_key: Mapping[str, Any] | None = None,
     ) -> None:
         if moved:
             return
@@ -79,6 +80,7 @@ class CreateTarget(Step, task="target"):
             use_quota=False,
             metadata=dict(volume.metadata),
             admin_metadata=dict(volume.admin_metadata),
+            encryption_key_id=copy_key["made"] if copy_key else volume.encryption_key_id,
             **{name: volume[name] for name in _COPIED},
         )
         if made.status == TARGET.during[0]:
@@ -164,7 +166,10 @@ def discard(
         return
     if copy.migration_status != MigrationStatus.DELETING:
         if volume is not None and volume.migration_status == MigrationStatus.COMPLETING:
-            ctx.volumes.update(copy_id, migration_status=None)
+            # Users may delete it now, with its key.
+            shared = copy.encryption_key_id == volume.encryption_key_id
+            key = {"encryption_key_id": None} if shared else {}
+            ctx.volumes.update(copy_id, migration_status=None, **key)
             return
         if copy.status != DISCARDED:
             try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clones of encrypted volumes of the local driver: a real Barbican, and LUKS that opens."""
+"""Clones and retypes of encrypted volumes of the local driver: Barbican, and LUKS that opens."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from drivers.encryption import encrypted_volume
 from drivers.encryption.luks_header import WrongPassphrase
@@ -18,8 +19,9 @@ from tests.functional import cloud as clouds
 from tests.functional.cloud import BACKEND, HOST, PROJECT, USER, Cloud
 from tests.functional.local_driver.test_encrypted_images import encrypted_type
 from tests.functional.service import Service
-from tests.servers import Barbican, Servers
+from tests.servers import Barbican, Servers, until
 from tests.servers.keys.real_barbican import token
+from worker.db import models
 
 DATA = os.urandom(1 << 20)
 GIB = 1 << 30
@@ -45,6 +47,28 @@ class Clones:
         assert row is not None
         return row
 
+    def retype(self, volume: Record, type_id: str) -> Record:
+        """Give a volume another type on its backend, as the API does."""
+        self.cloud.records.volumes.update(volume.id, status="retyping")
+        host = {"host": volume.host, "cluster_name": None, "capabilities": {}}
+        more = {"migration_policy": "on-demand", "reservations": [], "old_reservations": []}
+        self.cloud.cast("retype", "3.5", volume=volume, new_type_id=type_id, host=host, **more)
+        row = self.cloud.wait_status(volume, "available")
+        self.cloud.wait_idle()
+        assert row is not None and row.volume_type_id == type_id, row and row.migration_status
+        return row
+
+    def wait_for_one(self) -> None:
+        """Wait until the former volume of a retype has gone."""
+        rows = self.cloud.records.volumes
+        until(lambda: len(rows.list()) == 1, 60, "the deletion of the former volume")
+
+    def content(self, volume: Record) -> bytes:
+        """Return the first bytes of a volume."""
+        name = volume._name_id or volume.id
+        with (self._directory / "volumes" / f"volume-{name}").open("rb") as file:
+            return file.read(len(DATA))
+
     def key(self, data: bytes) -> str:
         """Store a key as the API does."""
         return self.barbican.store(PROJECT, data, USER)
@@ -55,7 +79,7 @@ class Clones:
 
     def shows(self, volume: Record, passphrase: bytes) -> bool:
         """Return whether a passphrase opens a volume, which then has to have the data."""
-        path = self._directory / "volumes" / volume.name
+        path = self._directory / "volumes" / f"volume-{volume._name_id or volume.id}"
         with path.open("r+b", buffering=0) as file:
             try:
                 data = encrypted_volume.existing(file, passphrase, GIB, self._directory / "header")
@@ -106,3 +130,28 @@ def test_only_its_own_key_opens_a_clone(clones: Clones, provider: str) -> None:
     assert clones.barbican.secrets(PROJECT)[clone.encryption_key_id] == f"holdfast {clone.id}"
     for secret in (mine.decode(), key.hex()):
         assert secret not in clones.cloud.service.text()
+
+
+def test_a_retype_encrypts_and_decrypts(clones: Clones) -> None:
+    plain, luks, luks2 = (encrypted_type(clones.cloud, one) for one in ("plain", "luks", "luks2"))
+    with clones.cloud.database.writer() as connection:
+        table = models.encryption
+        connection.execute(sa.delete(table).where(table.c.volume_type_id == plain))
+    key = os.urandom(32)
+    first = clones.create(luks, key)
+    seen = {key.hex().encode()}
+    for of_type in (luks2, plain):
+        volume = clones.retype(first, of_type)
+        if of_type == plain:
+            assert volume.encryption_key_id is None and clones.content(volume) == DATA
+        else:
+            mine = clones.passphrase(volume)
+            assert mine not in seen and clones.shows(volume, mine)
+            assert not any(clones.shows(volume, one) for one in seen)
+            assert DATA[:4096] not in clones.content(volume)
+            seen.add(mine)
+        clones.wait_for_one()
+        clones.cloud.wait_idle()
+        clones.assert_exact()
+    for secret in seen:
+        assert secret.decode() not in clones.cloud.service.text()

@@ -15,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from oslo_utils import units
 
+from drivers import block_copy
 from drivers.blockio import BlockFile
 from drivers.encryption import encrypted_volume, luks_header
 from drivers.encryption.encrypted_file import EncryptedFile
@@ -122,6 +123,36 @@ def test_only_erased_bytes_are_lost(tmp_path: Path) -> None:
             data.erase(begin, end - begin)
             assert data.read(0, begin) == some[:begin]
             assert data.read(end, len(some) - end) == some[end:]
+
+
+@pytest.mark.parametrize("sector", [512, 4096])
+def test_sectors_that_were_never_written_can_be_left_out(tmp_path: Path, sector: int) -> None:
+    header = LuksHeader(bytes(8192), "aes-xts-plain64", sector, random.Random(1).randbytes(32))
+    with volume(tmp_path) as file:
+        data = EncryptedFile(BlockFile(file), header, SIZE)
+        data.write(units.Mi, PATTERN)
+        data.write(2 * units.Mi, bytes(units.Mi))
+        assert [*data.data_extents(0, data.size)] == [(0, data.size)]
+        data.leave_out_unwritten()
+        found = [*data.data_extents(0, data.size)]
+
+        assert found == [(units.Mi, units.Mi + 4096), (2 * units.Mi, 3 * units.Mi)]
+        assert [*data.data_extents(units.Mi + 1, units.Mi + 9)] == [(units.Mi + 1, units.Mi + 9)]
+        assert [*data.data_extents(9, 9)] == []
+        assert data.has_no_data(2 * units.Mi, units.Mi) and data.has_no_data(0, units.Mi)
+        assert not data.has_no_data(units.Mi, sector)
+        assert data.read(0, sector) != bytes(sector)
+
+
+def test_extents_of_whole_sectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    header = LuksHeader(bytes(8192), "aes-xts-plain64", 4096, random.Random(1).randbytes(32))
+    with volume(tmp_path) as file:
+        below = BlockFile(file)
+        data = EncryptedFile(below, header, SIZE)
+        data.leave_out_unwritten()
+        extents = [(512, 1024), (8192 + 512, 8192 + 1024), (8192 + 2048, 8192 + 4608)]
+        monkeypatch.setattr(below, "data_extents", lambda _start, _end: iter(extents))
+        assert [*data.data_extents(0, data.size)] == [(0, 4096), (4096, 8192)]
 
 
 @pytest.mark.parametrize(("cipher", "number"), [("plain64", 1 << 32), ("plain", 0)])
@@ -237,3 +268,16 @@ def test_no_secret_is_an_argument(
     for secret in (PASSPHRASE.decode(), header.data_key.hex()):
         assert secret not in str(seen)
     assert [command[-1] for command, _env in seen] == [str(scratch)] * 3
+
+
+def test_zeros_are_encrypted_without_a_look_at_the_noise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = LuksHeader(bytes(8192), "aes-xts-plain64", 4096, random.Random(1).randbytes(32))
+    with volume(tmp_path) as file, (tmp_path / "plain").open("w+b", buffering=0) as plain:
+        plain.truncate(SIZE)
+        data = EncryptedFile(BlockFile(file), header, SIZE)
+        with monkeypatch.context() as without:
+            without.setattr(data, "read", None)
+            block_copy.copy(BlockFile(plain), data, data.size, Pace())
+        assert data.read(0, data.size) == bytes(data.size)

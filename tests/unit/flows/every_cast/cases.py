@@ -113,6 +113,18 @@ def _clone_encrypted_by_snapshot(world: World) -> None:
     world.driver.missing.add("create_cloned_volume")
 
 
+def _encrypt(world: World) -> None:
+    encrypted.arrange_retype(world, None, encrypted.BY_STORAGE)
+
+
+def _encrypt_anew(world: World) -> None:
+    encrypted.arrange_retype(world, encrypted.BY_STORAGE, encrypted.BY_STORAGE_512)
+
+
+def _decrypt(world: World) -> None:
+    encrypted.arrange_retype(world, encrypted.BY_STORAGE, None)
+
+
 def _delete(world: World) -> None:
     world.add_volume(status="deleting")
 
@@ -338,6 +350,9 @@ CASES = [
     Case("retype-equal", retype.flow, migrations.equal, migrations.RETYPE),
     Case("retype-migrating", retype.flow, migrations.retyping, migrations.RETYPE_AWAY),
     Case("retype-copying", retype.flow, migrations.retyping, migrations.RETYPE),
+    Case("retype-encrypting", retype.flow, _encrypt, migrations.RETYPE),
+    Case("retype-encrypting-anew", retype.flow, _encrypt_anew, migrations.RETYPE),
+    Case("retype-decrypting", retype.flow, _decrypt, migrations.RETYPE),
     Case("retype-by-driver", retype.flow, migrations.retyping_by_driver, migrations.RETYPE_AWAY),
     Case("completion", complete.completion, migrations.copied, migrations.COMPLETION),
     Case(

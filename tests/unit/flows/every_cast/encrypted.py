@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from oslo_utils import units
+
 from tests.unit.flows.backup.key_ledger import KeyLedger
 from tests.unit.flows.world.doubles import Watched
 from tests.unit.flows.world.world import World
@@ -15,6 +17,9 @@ LUKS = {
     "cipher": "aes-xts-plain64",
     "key_size": 256,
 }
+BY_STORAGE = {**LUKS, "control_location": "back-end"}
+BY_STORAGE_512 = {**BY_STORAGE, "key_size": 512}
+"""The keys of such types are as those of LUKS, and their data need not be long."""
 SECRET = b"the key of the source"
 
 
@@ -53,6 +58,34 @@ def arrange(world: World, row: dict[str, Any] | None = None) -> KeyLedger:
     return ledger
 
 
+def arrange_retype(
+    world: World, old: dict[str, Any] | None, new: dict[str, Any] | None
+) -> KeyLedger:
+    """Add a volume that is to be retyped on its backend, between types that encrypt so."""
+    ledger = KeyLedger()
+    world.keys, world.backups = Watched(ledger, "keys", world), Rows(world)
+    world.elsewhere.keys = ledger
+    for name, row in (("t1", old), ("t2", new)):
+        known = {"encryption": row} if row else {}
+        world.db.types[name] = {"name": name, "extra_specs": {}, **known}
+    key = ledger.add(SECRET) if old else None
+    columns = {"status": "retyping", "previous_status": "available", "encryption_key_id": key}
+    world.add_volume(**columns)
+    for path in world.driver.directory.glob("volume-*"):
+        path.unlink()
+    data(world, "v1").write_bytes(b"LUKS\xba\xbe" if old else b"text")
+
+    def connected(volume: Any, **_: Any) -> dict[str, Any]:
+        path = world.driver.directory / volume.name
+        with path.open("ab") as file:
+            file.truncate(units.Gi)
+        return {"driver_volume_type": "local", "data": {"device_path": str(path)}}
+
+    if "front-end" in str((old, new)):
+        world.driver.plan["initialize_connection"] = connected
+    return ledger
+
+
 def data(world: World, volume_id: str) -> Any:
     """Return the path of a volume's data."""
     return world.driver.directory / f"volume-{volume_id}"
@@ -73,7 +106,7 @@ def assert_exact(world: World) -> None:
     assert set(keys.keys) == named, (keys.keys.keys(), named)
     assert all(count <= 1 for count in keys.deletions.values())
     clone = world.volume("v1")
-    if clone["deleted"]:
+    if clone["deleted"] or clone["source_volid"] is None:
         return
     key = keys.keys[clone["encryption_key_id"]]
     if clone["status"] == "available":

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drivers.blockio import BlockFile
 from drivers.interface.errors import ImageCopyFailure, ImageNotFound, VolumeBackendAPIException
 
 IMAGE = {
@@ -76,6 +77,7 @@ class Images:
         self.looked_at: list[tuple[str, int]] = []
         self.placements: list[dict[str, str]] = []
         self.encrypted_volumes: list[tuple[Any, bytes]] = []
+        self.decrypted_volumes: list[bytes] = []
 
     def for_driver(self, check: Any) -> Any:
         return self.service if check is None else (self.service, check)
@@ -91,9 +93,14 @@ class Images:
         return self.check
 
     def encrypted(self, file: Any, wanted: Any, passphrase: bytes, size: int, key: str) -> Any:
-        self.aside.add(key)
+        if "encrypted" in self.plan:
+            raise self.plan["encrypted"]
         self.encrypted_volumes.append((wanted, passphrase))
-        return file
+        return BlockFile(file)
+
+    def decrypted(self, file: Any, passphrase: bytes, size: int, key: str) -> Any:
+        self.decrypted_volumes.append(passphrase)
+        return BlockFile(file)
 
     def change_passphrase(
         self, file: Any, wanted: Any, old: bytes, new: bytes, size: int, key: str
@@ -124,6 +131,7 @@ class Images:
         check: Any = None,
     ) -> None:
         self.aside.add(key)
+        file = getattr(file, "_file", file)
         pace.progress(0.5)
         if "fetch" in self.plan:
             raise self.plan["fetch"]

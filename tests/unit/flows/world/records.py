@@ -11,6 +11,7 @@ from flows import errors
 from flows.errors import InvalidVolume, VolumeTypeNotFound
 from tests.unit.flows.world.rows import Database
 
+_SWAPPED = ("host", "attach_status", "availability_zone", "provider_id", "encryption_key_id")
 _SETS = ("metadata", "admin_metadata")
 _WORK_TYPES = {"group": "Group", "consistencygroup": "ConsistencyGroup"}
 
@@ -77,7 +78,7 @@ class Volumes:
         if found != ("success", "deleting"):
             if found != ("completing", f"target:{volume_id}"):
                 raise InvalidVolume(f"{volume_id} and {copy_id} are {found}")
-            for name in ("host", "attach_status", "availability_zone", "provider_id"):
+            for name in _SWAPPED:
                 old[name], new[name] = new[name], old[name]
             new["_name_id"] = new["_name_id"] or volume_id
             old["volume_type_id"] = new["volume_type_id"]

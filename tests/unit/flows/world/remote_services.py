@@ -32,6 +32,7 @@ class Elsewhere:
         self.exports: set[str] = set()
         self.plan: dict[str, Any] = {}
         self.calls: list[str] = []
+        self.keys: Any = None
 
     def path(self, volume: Mapping[str, Any]) -> Path:
         name = volume["_name_id"] or volume["id"]
@@ -73,6 +74,10 @@ class Elsewhere:
         if row["deleted"]:
             return
         assert row["status"] == "deleting", "a service refuses it otherwise"
+        if self.keys is not None and row["encryption_key_id"]:
+            others = self._db.volumes.of(encryption_key_id=row["encryption_key_id"])
+            if others == [row]:  # as the flow of that service does
+                self.keys.delete(request, row["encryption_key_id"])
         objects = self.objects if row["host"] == HOST else self._ours.objects
         objects.discard(f"volume-{row['_name_id'] or row['id']}")
         row.update(deleted=True, status="deleted", migration_status=None)

@@ -308,12 +308,12 @@ class TestCopy:
         assert "1 snapshots, which would stay behind" in str(outcome.failure.exception_str)
         assert_stayed(leaving)
 
-    def test_another_encryption_is_not_made(self, leaving: World) -> None:
-        leaving.db.types["t2"] = {"encryption": {"cipher": "aes"}}
+    def test_an_encryption_without_a_cipher_is_not_made(self, leaving: World) -> None:
+        leaving.db.types["t2"] = {"encryption": {"provider": "luks"}}
         outcome = run(leaving, new_type_id="t2")
 
         assert outcome.failure is not None
-        assert "keys cannot be made" in str(outcome.failure.exception_str)
+        assert "it has no cipher or key_size" in str(outcome.failure.exception_str)
         assert_stayed(leaving)
 
     def test_a_stop_interrupts_it_and_it_goes_on(self, leaving: World) -> None:

@@ -201,7 +201,7 @@ class TestByMigration:
         leaving.db.types["t2"]["encryption"] = {"cipher": "aes"}
         text = why(run(leaving), errors.VolumeMigrationFailed)
 
-        assert "keys cannot be made" in text
+        assert "it has no cipher or key_size" in text
         assert leaving.driver.called("retype") == []
         assert_unchanged(leaving, "error")
 
