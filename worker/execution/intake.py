@@ -23,7 +23,6 @@ from worker.call_log import MESSAGES, ShownMessage
 from worker.execution.cast_queue import CastQueue
 from worker.execution.fairness.backlog import WaitingCast
 from worker.execution.log_limit import LogLimit
-from worker.execution.pools.call_pool import NOT_BEGUN
 from worker.execution.pools.operation_pool import OperationPool
 from worker.execution.rejections.rejected import RejectedMessages
 from worker.execution.slot_journal import SlotJournal
@@ -80,7 +79,6 @@ class Intake:
         self._slot = journal.slot
         self._operations = operations
         self._rejected = rejected
-        self._stopping = stopping
         self._log = LogLimit(LOG)
         self._casts = CastQueue(
             self._dispatch,
@@ -241,13 +239,14 @@ class Intake:
             return None
         unique_id = operation.message_id
         detail = self._journal_call(call, operation, unique_id)
-        if detail is None:
-            if self._first_replies(call, flow_id(unique_id)):
+        second = detail is None
+        if second:
+            if self._first_replies(call, operation, flow_id(unique_id)):
                 LOG.info("%s came twice, it is run once: message %.100s", _method(call), unique_id)
                 return None
             unique_id = generated_id()
             detail = self._journal_call(call, operation, unique_id)
-        if _timed_out(call) or (call.redelivered and self._is_repeated(detail)):
+        if _timed_out(call) or ((call.redelivered or second) and self._is_repeated(detail)):
             self._journal.insertions.withdraw(unique_id)
             return None
         return detail
@@ -263,26 +262,31 @@ class Intake:
         LOG.info("%s is not carried out: its caller has sent it again, with success", detail.name)
         return True
 
-    def _first_replies(self, call: Call, flow: str) -> bool:
-        """Return whether the first delivery of a call has replied to it; wait while it runs.
+    def _first_replies(self, call: Call, operation: Operation, flow: str) -> bool:
+        """Return whether the reply is left to the first delivery of a call; wait while it runs.
 
         A connection that is made or ended twice is made or ended under the next user of the
-        volume. Only where the first was interrupted, and resumed, its caller waits still.
+        volume. Only where the first was interrupted, its caller waits still. An operation without
+        an end, whose exclusive locks this thread has, was interrupted; it is resumed when it has
+        them again: a wait for that would keep them from it.
 
-        :raises JournalUnavailable: nothing was done.
-        :raises ProcessStopping: nothing was done.
+        Where a stop, or an outage of the journal, ends the wait, there is neither an error, which
+        the caller would get before the reply of the first, nor a copy for another host, which
+        would not know of the first.
         """
         while not call.has_timed_out:
             try:
                 first = self._until_available(lambda: self._journal.load(flow), call.time_left)
-            except JournalUnavailable:
-                raise
+            except (JournalUnavailable, ProcessStopping):
+                return True
             except JournalError:  # it was withdrawn before it began, or cannot be read
                 return False
             if first.state in ENDED:
                 return not first.meta.get(RESUMED)
+            if operation.exclusive:
+                return False
             if self._stopping.wait(FIRST_POLL):
-                raise ProcessStopping(NOT_BEGUN)
+                return True
         return True
 
     def _journal_call(self, call: Call, operation: Operation, unique_id: str) -> FlowDetail | None:

@@ -43,12 +43,15 @@ class UnansweredInsertions:
             return set(self._withdrawn)
 
     def settle(self, flow: str) -> bool:
-        """Note whether an entry is there is known; return whether it was not."""
+        """Have the entry of a flow left as it is; return whether it was unanswered or withdrawn.
+
+        Then it is the caller's, whom alone this tells so: to run it, or to remove it.
+        """
         with self._guard:
-            was_unanswered = flow in self._unanswered
+            was_free = flow in self._unanswered or flow in self._withdrawn
             self._unanswered.discard(flow)
             self._withdrawn.discard(flow)
-        return was_unanswered
+        return was_free
 
 
 class Insertions:
@@ -106,7 +109,7 @@ class Insertions:
     def _read_back(
         self, slot: str, detail: FlowDetail, refusal: JournalRefused
     ) -> FlowDetail | None:
-        """Return an entry that this process wrote without an answer, to one caller.
+        """Return an entry that this process wrote without an answer or withdrew, to one caller.
 
         None where its message came before: the call that wrote the entry runs it.
         """
@@ -127,9 +130,14 @@ class Insertions:
     def remove_withdrawn(self) -> None:
         """Remove the entries that were withdrawn, if they are there and have not begun."""
         for flow in self._unanswered.withdrawn():
-            with self._transactions.changing() as connection:
-                self._statements.remove_pending(connection, flow, states.PENDING)
-            self._unanswered.settle(flow)
+            if not self._unanswered.settle(flow):  # a second delivery of its message runs it
+                continue
+            try:
+                with self._transactions.changing() as connection:
+                    self._statements.remove_pending(connection, flow, states.PENDING)
+            except BaseException:
+                self._unanswered.withdraw(flow)
+                raise
 
 
 def flow_id(unique_id: str) -> str:

@@ -40,6 +40,7 @@ class Parts:
     """The dispatcher, the journal, the pool and the rejected messages around an intake.
 
     :ivar dispatched: the value that the dispatcher returns, or the error that it raises.
+    :ivar operation: the operation that the journal is to get.
     :ivar accepted: answers of the journal, in order; None for an id that it has already.
     :ivar loaded: answers of the journal for a first delivery, in order.
     :ivar refusals: errors of the journal for rejected messages, in order.
@@ -50,6 +51,7 @@ class Parts:
 
     def __init__(self) -> None:
         self.dispatched: Any = OPERATION
+        self.operation = OPERATION
         self.accepted: list[Any] = ["detail"]
         self.loaded: list[Any] = []
         self.refusals: list[BaseException] = []
@@ -68,6 +70,7 @@ class Parts:
                     accept_together=self._accept_together,
                     insertions=SimpleNamespace(withdraw=self._withdraw),
                     load=self._load,
+                    was_repeated=lambda _detail: False,
                 ),
                 SimpleNamespace(until_available=self._until_available),  # type: ignore[arg-type]
                 "h1@b1/0",
@@ -105,7 +108,7 @@ class Parts:
         return self.dispatched
 
     def _accept(self, unique_id: str, slot: str, operation: Operation) -> Any:
-        assert slot == "h1@b1/0" and operation == OPERATION
+        assert slot == "h1@b1/0" and operation == self.operation
         self.events.append(("accept", unique_id))
         answer = self.accepted.pop(0)
         if isinstance(answer, BaseException):
@@ -333,12 +336,35 @@ class TestCall:
         assert parts.call(patience=0.05) is None
         assert parts.replies == []
 
-    def test_a_stop_ends_the_wait_for_the_first(self, parts):
+    @pytest.mark.parametrize("left", [None, ProcessStopping("away"), JournalUnavailable("away")])
+    def test_a_stop_and_an_outage_leave_the_reply_to_the_first(self, parts, left):
+        """An error would overtake its reply, and another host would not know of it."""
+
+        def until_available(work: Any, _patience: float | None = None) -> Any:
+            if left is not None and parts.events:
+                raise left
+            return work()
+
         parts.accepted, parts.loaded = [None], [SimpleNamespace(state="RUNNING", meta={})]
+        parts.intake._journal.accept = lambda unique_id, *_: parts.events.append(unique_id)
+        parts.intake._until_available = until_available
         parts.intake._stopping.set()
 
-        with pytest.raises(ProcessStopping, match="not begun"):
-            parts.call()
+        assert parts.call(send_elsewhere=lambda _left: pytest.fail("it was sent")) is None
+        assert parts.events == ["id-1"]
+
+    @pytest.mark.parametrize("repeated", [True, False])
+    def test_none_waits_for_an_operation_that_needs_its_locks_to_end(self, parts, repeated):
+        """That was interrupted: its process would have the locks otherwise."""
+        parts.dispatched = parts.operation = replace(OPERATION, exclusive=("v1",))
+        parts.accepted = [None, SimpleNamespace(name="terminate_connection")]
+        parts.loaded = [SimpleNamespace(state="RUNNING", meta={})]
+        parts.intake._journal.was_repeated = lambda _detail: repeated
+
+        assert parts.call() == (None if repeated else "answer")
+        (_, first), (_, second), *withdrawn = parts.events
+        assert first == "id-1" != second
+        assert withdrawn == ([("withdraw", second)] if repeated else [])
 
     def test_a_failure_is_raised_as_the_operation_raised_it(self, parts):
         parts.outcome = Outcome("failed", Failure.from_exception(InvalidVolume("too small")))

@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from taskflow import states
@@ -153,6 +154,32 @@ def test_a_call_that_could_not_be_journalled_does_not_run_later(
     assert bench.journal.unfinished(SLOT) == []
     assert bench.call("ask", name="b") == "B"
     assert GATE.ran == ["b"]
+
+
+def _accepted(bench: Any) -> Any:
+    return bench.journal.accept(
+        uuid.UUID(int=1).hex, SLOT, Operation(note, ("volume", "v1"), {"name": "a"})
+    )
+
+
+def test_one_that_was_withdrawn_runs_once_where_it_is_delivered_again(bench) -> None:
+    detail = _accepted(bench)
+    bench.journal.insertions.withdraw(detail.uuid)
+
+    assert _accepted(bench).uuid == detail.uuid
+    bench.journal.insertions.remove_withdrawn()
+    assert bench.journal.load(detail.uuid).state == states.PENDING
+    assert _accepted(bench) is None
+
+
+def test_one_stays_withdrawn_that_could_not_be_removed(bench, answers) -> None:
+    bench.journal.insertions.withdraw(_accepted(bench).uuid)
+    answers.lose(takes_effect=False)
+    with pytest.raises(JournalUnavailable):
+        bench.journal.insertions.remove_withdrawn()
+    bench.journal.insertions.remove_withdrawn()
+
+    assert bench.journal.unfinished(SLOT) == []
 
 
 @EFFECTS
