@@ -6,7 +6,8 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType
@@ -30,7 +31,7 @@ def defer(name: str, ready: Mapping[str, str] | None = None) -> None:
     for known, submodule in (ready or {}).items():
         vars(module)[known] = getattr(importlib.import_module(f"{name}.{submodule}"), known)
     if spec.submodule_search_locations is not None:
-        module.__path__ = _Path(module.__path__, deferred.load)
+        sys.meta_path.insert(0, _Submodules(name, deferred.load))
 
 
 class DeferredModules:
@@ -64,7 +65,11 @@ class DeferredModules:
         with self._loading:
             while self._waiting:
                 module = self._waiting.pop(0)  # first: its own code may ask for missing names
-                module.__spec__.loader.exec_module(module)  # type: ignore[union-attr]
+                try:
+                    module.__spec__.loader.exec_module(module)  # type: ignore[union-attr]
+                except BaseException:
+                    self._waiting.insert(0, module)  # the next use tries again
+                    raise
                 self._loaded(module)
 
 
@@ -78,14 +83,45 @@ class _Deferred(ModuleType):
             self._deferred.load()
         return super().__getattribute__(name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Keep a name that the package has given to something else than to its submodule."""
+        is_submodule = getattr(value, "__name__", None) == f"{self.__name__}.{name}"
+        if not is_submodule or isinstance(vars(self).get(name, value), ModuleType):
+            super().__setattr__(name, value)
 
-class _Path(list[str]):
-    """The directories of a package that runs before one of its submodules is looked for."""
 
-    def __init__(self, directories: Iterable[str], load: Callable[[], None]) -> None:
-        super().__init__(directories)
+class _Submodules(MetaPathFinder):
+    """Finds the submodules of a deferred package, which runs before they are looked for."""
+
+    def __init__(self, package: str, load: Callable[[], None]) -> None:
+        self._beginning = f"{package}."
         self._load = load
 
-    def __iter__(self) -> Iterator[str]:
+    def find_spec(
+        self, name: str, path: object = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return how to have a module that the package has imported; None for other modules."""
+        if not name.startswith(self._beginning):
+            return None
         self._load()
-        return super().__iter__()
+        found = sys.modules.get(name)
+        if found is None:
+            return None
+        spec = ModuleSpec(name, _Imported(found))
+        found.__spec__ = spec  # importlib prefers the one of a module that has come meanwhile
+        return spec
+
+
+class _Imported(Loader):
+    """Loads a module that is there."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module, self._spec = module, module.__spec__
+
+    def create_module(self, _spec: ModuleSpec) -> ModuleType:
+        """Return the module."""
+        return self._module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Leave the module as it was."""
+        module.__spec__ = self._spec

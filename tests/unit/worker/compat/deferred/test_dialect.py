@@ -46,11 +46,17 @@ def test_its_own_database_loads_it(expression: str) -> None:
     run(f"assert {expression}; assert loaded()")
 
 
-@pytest.mark.parametrize("module", ["psycopg2", "base", "asyncpg"])
+@pytest.mark.parametrize("module", ["psycopg2", "base", "asyncpg", "array", "hstore"])
 def test_an_import_of_one_of_its_modules_loads_all_of_it(module: str) -> None:
     run(f"""
-        import sqlalchemy.dialects.postgresql.{module}
-        assert vars(sys.modules[NAME])["dialect"].name == "postgresql"
+        import importlib
+        found = importlib.import_module(NAME + ".{module}")
+        package = sys.modules[NAME]
+        assert package.dialect.name == "postgresql"
+        assert found is sys.modules[NAME + ".{module}"] and found.__spec__.origin == found.__file__
+        assert package.psycopg2.dialect is package.psycopg2.PGDialect_psycopg2
+        assert issubclass(package.dialect, package.base.PGDialect)
+        assert isinstance(package.array, type) and callable(package.hstore)
         """)
 
 
