@@ -69,13 +69,14 @@ class SharedQueue:
             self._paused = []
 
     def _pause(self) -> None:
-        if self._paused or not self._others_serve():
+        if not self._paused and not self._others_serve():
             return
-        self._paused = list(self._listeners())
-        if self._paused:
+        begun = [one for one in self._listeners() if one not in self._paused]
+        if begun and not self._paused:
             text = "this host leaves %s to others, as it cannot begin operations without locks"
             LOG.warning(text, self._name)
-        for listener in self._paused:
+        self._paused += begun
+        for listener in begun:
             listener.pause()
 
     def _loop(self, stopping: threading.Event) -> None:

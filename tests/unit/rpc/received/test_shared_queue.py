@@ -18,12 +18,13 @@ class World:
         self.asked: list[bool] = []
         self.events: list[str] = []
         self.answers = False
+        self.listeners = [self]
         self.queue = SharedQueue(
             "the queue of c1",
             lambda: self.away,
             self._ask,
             lambda: self.others,
-            lambda: [self],
+            lambda: self.listeners,
         )
 
     def _ask(self) -> None:
@@ -58,6 +59,17 @@ def test_it_is_left_before_the_server_is_asked_and_consumed_when_it_answers(
         "this host leaves the queue of c1 to others",
         "this host consumes the queue of c1 again",
     ]
+
+
+def test_a_consumer_that_starts_during_the_outage_leaves_it_too(world: World) -> None:
+    world.queue.look()
+    world.listeners.append(late := World())
+    world.queue.look()
+    assert (world.events, late.events) == (["pause"], ["pause"])
+    world.answers = True
+    world.queue.look()
+
+    assert world.events == late.events == ["pause", "resume"]
 
 
 def test_it_is_kept_where_no_other_host_is_up(world: World) -> None:
