@@ -43,7 +43,11 @@ class Relay:
                 client, _address = listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(("127.0.0.1", self._target))
+            try:
+                server = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:  # the server is away, as its client finds out now
+                client.close()
+                continue
             with self._guard:
                 if listener.fileno() < 0:
                     client.close()
