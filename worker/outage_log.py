@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Log once what fails again and again: the outage of a service, and an attempt that is repeated.
+"""Log a repeated failure once: the outage of a service, and an attempt that is repeated.
 
 Many threads miss a shared service at the same time, and each of them would log the same: an
 outage has one line at its start, and one at its end. An attempt that fails at each repetition

@@ -50,7 +50,7 @@ class WrongPassphrase(VolumeBackendAPIException):
 
 @dataclass(frozen=True)
 class LuksHeader:
-    """The begin of an encrypted volume, and what its data is encrypted with.
+    """The begin of an encrypted volume, and how its data is encrypted.
 
     :param data: its bytes; the data of the volume follows.
     :param cipher: as in the table ``encryption``, such as ``aes-xts-plain64``.

@@ -219,7 +219,7 @@ class CastQueue:
             self._deferred_names |= one.names
             return
         self._admitted.append(one)
-        # Whether a host of a cluster may take the next one depends on what it runs then.
+        # Whether a host of a cluster may take the next one depends on those that it runs then.
         if one.cast.shared or len(self._admitted) >= TOGETHER:
             self._accept_admitted()
 

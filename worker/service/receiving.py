@@ -68,7 +68,7 @@ def _sharing(base: Infrastructure, target: oslo_messaging.Target) -> dict[str, A
 
 
 def make_shared_queue(base: Infrastructure, servers: Iterable[Server]) -> SharedQueue | None:
-    """Build what leaves the queue of a cluster to other hosts; None without a cluster."""
+    """Build the watch that leaves the queue of a cluster to other hosts; None without one."""
     if base.identity.cluster is None or not base.locks.expire:
         return None
     shared = [server for server in servers if server.is_shared]

@@ -172,7 +172,7 @@ class Service:
         for server in serving:
             server.stop()
         for server in serving:
-            if server.is_shared:  # other hosts get now what it has not accepted
+            if server.is_shared:  # other hosts get now all that it has not accepted
                 server.listener.cleanup()
         ended = parts.operations.stop(grace, lambda: self._hurried)
         self._inputs.database.give_up()

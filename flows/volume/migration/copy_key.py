@@ -98,7 +98,7 @@ def delete_key_of_copy(ctx: VolumeContext, volume: Record) -> None:
 
 
 def columns_of_remainder(ctx: VolumeContext, volume: Record) -> dict[str, Any]:
-    """Return what is written into the row of a former volume that could not be deleted.
+    """Return the columns for the row of a former volume that could not be deleted.
 
     Users may delete it, and the API deletes the key of its row then: it is not to name the one of
     the volume that has moved.

@@ -27,7 +27,7 @@ def backup_requests(
 
 
 def wait_for_end(access: Access, sent: Sent, write: Callable[[str], None], seconds: float) -> str:
-    """Wait for the end of an operation, and return what became of it.
+    """Wait for the end of an operation, and return how it ended.
 
     :param write: gets a line for each change.
     :raises StillRunning: it did not end in time.

@@ -157,7 +157,7 @@ def rows_of(access: Access) -> list[tuple[Any, ...]]:
 
 
 def note_of(slots: Slots, pool: str) -> str:
-    """Return what to add to the name of a pool that has no living process."""
+    """Return the addition to the name of a pool that has no living process."""
     alive = any(not one.is_free and one.expires_in > 0 for one in slots.of_pool(pool))
     return "" if alive else ", which has no living process now"
 

@@ -24,5 +24,5 @@ def prepare(conf: cfg.ConfigOpts) -> None:
 
 
 def complete() -> None:
-    """Prepare what a process uses only later: the first one starts without it, meanwhile."""
+    """Prepare parts that a process uses only later: the first one starts without it, meanwhile."""
     loading.before_fork()
