@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import empty_database, require
-from tests.functional.clusters.relay import Relay
+from tests.faults.outages.proxy import Link
 from tests.functional.clusters.two_hosts import TwoHosts
 from tests.functional.service import services
 from tests.servers import Broker, Servers
@@ -28,11 +28,11 @@ def locks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 
 
 @pytest.fixture(scope="package")
-def way_of_second(locks: Redis) -> Iterator[Relay]:
+def way_of_second(locks: Redis) -> Iterator[Link]:
     """The way of the second host to the server of locks."""
-    made = Relay(locks.port)
+    made = Link(locks.port)
     yield made
-    made.close()
+    made.cut()
 
 
 @pytest.fixture(scope="package")
@@ -40,7 +40,7 @@ def running_hosts(
     broker: Broker,
     servers: Servers,
     locks: Redis,
-    way_of_second: Relay,
+    way_of_second: Link,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[TwoHosts]:
     directory = tmp_path_factory.mktemp("cluster")

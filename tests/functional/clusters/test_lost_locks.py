@@ -8,8 +8,8 @@ from pathlib import Path
 
 import redis
 
+from tests.faults.outages.proxy import Link
 from tests.functional.cloud import REQUEST, encoded
-from tests.functional.clusters.relay import Relay
 from tests.functional.clusters.two_hosts import CLUSTER, HOSTS, TwoHosts
 from tests.servers import until
 from tests.servers.several.redis import Redis
@@ -52,12 +52,12 @@ def test_operations_wait_for_a_server_that_is_away(
 
 
 def test_a_host_that_is_cut_from_the_server_leaves_the_queue_to_the_other(
-    hosts: TwoHosts, way_of_second: Relay
+    hosts: TwoHosts, way_of_second: Link
 ) -> None:
     connector = {"host": "a", "initiator": "iqn.2026-11.org.example:a"}
     volumes = [hosts.volume("in-use") for _ in range(8)]
     client, position = hosts.client(timeout=60), hosts.other.position()
-    way_of_second.close()
+    way_of_second.cut()
     with ThreadPoolExecutor(len(volumes)) as threads:
         answers = [
             threads.submit(
@@ -77,7 +77,7 @@ def test_a_host_that_is_cut_from_the_server_leaves_the_queue_to_the_other(
         hosts.wait_status(volume, "available")
     assert {hosts.host_of(volume) for volume in created} == {HOSTS[0]}
 
-    way_of_second.open()
+    way_of_second.mend()
     hosts.other.wait_for_log(f"consumes the queue of {CLUSTER} again", after=position)
     until(lambda: hosts.consumers() == len(HOSTS), 30, "the consumers of both")
 
