@@ -13,14 +13,9 @@ from drivers.interface.errors import ImageCopyFailure, ImageUnacceptable
 from flows.errors import KeyManagerError
 from flows.protocols.encryption_keys import Passphrase
 from flows.volume import create_from_image
+from tests.unit.flows.every_cast.encrypted import LUKS
 from tests.unit.flows.world.world import World
 
-LUKS = {
-    "provider": "luks",
-    "control_location": "front-end",
-    "cipher": "aes-xts-plain64",
-    "key_size": 256,
-}
 LUKS2 = {**LUKS, "provider": "luks2"}
 OF_IMAGE = {"cinder_encryption_key_id": "key-of-image"}
 
