@@ -52,7 +52,6 @@ from flows.errors import (
     BackupUnwanted,
     InvalidBackup,
     InvalidVolume,
-    NotFound,
     ServiceError,
 )
 from flows.factories import registered
@@ -60,6 +59,7 @@ from flows.lifecycle import Statuses, Step, cause_of, was_interrupted
 from flows.statuses import BackupStatus, VolumeStatus
 from flows.volume.data import backup_source, open_on_host
 from flows.volume.data.open_on_host import RemoteConnections
+from flows.volume.lifecycle import find
 
 LOG = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class BeginRestoreBackup(Step, task="begin"):
         flow_failures: dict[str, Failure],
     ) -> None:
         failure = cause_of(flow_failures)
-        backup, volume = ctx.backups.find(backup_id), _volume(ctx, volume_id)
+        backup, volume = ctx.backups.find(backup_id), find(ctx, volume_id)
         if backup is not None and backup_source.began_elsewhere(ctx, backup, result):
             return
         subject = volume if "check_volume" in flow_failures and volume is not None else backup
@@ -249,7 +249,7 @@ class FinishRestoreBackup(Step, task="finish"):
     bookkeeping = True
 
     def execute(self, ctx: BackupContext, backup_id: str, volume_id: str, brought: bool) -> None:
-        backup, volume = ctx.backups.find(backup_id), _volume(ctx, volume_id)
+        backup, volume = ctx.backups.find(backup_id), find(ctx, volume_id)
         if volume is not None:
             if brought:
                 _name_source(ctx, volume, backup_id, backup)
@@ -312,13 +312,6 @@ def _is_secure(ctx: BackupContext, volume: Record) -> bool:
         raise AttachFailed(f"volume {volume.id}: {error}") from error
 
 
-def _volume(ctx: BackupContext, volume_id: str) -> Record | None:
-    try:
-        return ctx.volumes.get(volume_id)
-    except NotFound:
-        return None
-
-
 def _end(
     ctx: BackupContext, volume_id: str, status: str, when: tuple[str, ...], **columns: Any
 ) -> bool:
@@ -326,7 +319,7 @@ def _end(
     backup_source.set_status(
         ctx.volumes.transition, volume_id, status, when=when, done=True, **columns
     )
-    volume = _volume(ctx, volume_id)
+    volume = find(ctx, volume_id)
     return volume is None or volume.status not in VOLUME.during
 
 

@@ -11,7 +11,7 @@ from taskflow.types.failure import Failure
 
 from drivers.interface.records import Record
 from flows.claims import Claim
-from flows.context import VolumeContext
+from flows.context import OperationContext, VolumeContext
 from flows.driver_calls import driver_contract
 from flows.errors import NotFound, StatusChanged
 from flows.lifecycle import Statuses, Step, cause_of, was_refused
@@ -90,7 +90,7 @@ def reopen(ctx: VolumeContext, volume_id: str, statuses: Statuses) -> None:
         ctx.volumes.transition(volume_id, statuses.during[0], when=statuses.failures)
 
 
-def find(ctx: VolumeContext, volume_id: str) -> Record | None:
+def find(ctx: OperationContext, volume_id: str) -> Record | None:
     """Return the volume for a revert or a last step; None when its row is gone."""
     try:
         return ctx.volumes.get(volume_id)
