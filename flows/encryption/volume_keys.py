@@ -48,10 +48,7 @@ class MakeKey(Step, task="make_key"):
                 text = "volume %s keeps the passphrase of its source: its type has no LUKS header"
                 LOG.warning(text, volume_id)
             return None
-        if ctx.resumed:
-            ctx.keys.remove_unnamed(ctx.request, volume, (former,))
-        algorithm = str(row["cipher"]).partition("-")[0]
-        made = ctx.keys.create_key(ctx.request, volume, algorithm, int(row["key_size"]))
+        made = make_key(ctx, volume, row, named=(former,))
         if made == former:  # the key manager has only one
             return None
         return NewKey(former=former, made=made)
@@ -126,6 +123,22 @@ class DeleteUnusedKey(Step, task="delete_key"):
     def execute(self, ctx: DataContext, volume_id: str, new_key: NewKey | None) -> None:
         if new_key is not None:
             delete_unnamed(ctx, volume_id, (new_key["former"], new_key["made"]))
+
+
+def make_key(
+    ctx: VolumeContext, owner: Record, row: Mapping[str, Any], named: Collection[str] = ()
+) -> str:
+    """Make a key as a type wants it, and return its id; remove one that a kill has left.
+
+    :param owner: the volume of the key, which may not be there yet.
+    :param row: the encryption of the type, with a cipher and the size of the key.
+    :param named: ids of the keys that the owner has.
+    :raises KeyManagerError: there is none.
+    """
+    if ctx.resumed:
+        ctx.keys.remove_unnamed(ctx.request, owner, named)
+    algorithm = str(row["cipher"]).partition("-")[0]
+    return ctx.keys.create_key(ctx.request, owner, algorithm, int(row["key_size"]))
 
 
 def delete_unnamed(

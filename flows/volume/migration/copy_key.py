@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 from drivers.interface.records import Record
 from flows.context import MigrationContext, VolumeContext
-from flows.encryption.volume_keys import delete_unnamed
+from flows.encryption.volume_keys import delete_unnamed, make_key
 from flows.errors import KeyManagerError, VolumeMigrationFailed
 from flows.lifecycle import Step, failed_itself
 from flows.statuses import MigrationStatus, migrating_volume
@@ -50,15 +50,10 @@ class MakeCopyKey(Step, task="make_key"):
             return None
         if (row := ctx.types.encryption(new_type_id)) is None:
             return CopyKey(made=None)
-        cipher, key_size = row.get("cipher"), row.get("key_size")
-        if not cipher or not key_size:
+        if not row.get("cipher") or not row.get("key_size"):
             text = f"no key can be made for volume type {new_type_id}: it has no cipher or key_size"
             raise VolumeMigrationFailed(f"volume {volume_id}: {text}")
-        owner = volume.replace(id=spare_id)
-        if ctx.resumed:
-            ctx.keys.remove_unnamed(ctx.request, owner, ())
-        algorithm = str(cipher).partition("-")[0]
-        return CopyKey(made=ctx.keys.create_key(ctx.request, owner, algorithm, int(key_size)))
+        return CopyKey(made=make_key(ctx, volume.replace(id=spare_id), row))
 
     def revert(self, ctx: MigrationContext, spare_id: str, result: Any) -> None:
         """Delete the key, unless the copy is there: its deletion deletes it."""
