@@ -45,7 +45,7 @@ class UnansweredInsertions:
     def settle(self, flow: str) -> bool:
         """Have the entry of a flow left as it is; return whether it was unanswered or withdrawn.
 
-        Then it is the caller's, whom alone this tells so: to run it, or to remove it.
+        Then the entry belongs to this caller alone, who runs or removes it.
         """
         with self._guard:
             was_free = flow in self._unanswered or flow in self._withdrawn
